@@ -1,0 +1,92 @@
+// Reading layers, weights and tensors from files: npy, npz, Keras 2 HDF5, Keras 3 .keras and .h5. The library sepconv::io.
+//
+// A damaged, truncated, oversized or hostile file is a FileError (or a ConfigError, for the config in it) that names the file and
+// what is wrong, in memory and time bounded by the limits below.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "sepconv/config.h"
+#include "sepconv/layer.h"
+
+namespace sepconv {
+
+/// A dense float32 array in C order.
+struct Array {
+    std::vector<std::int64_t> shape;
+    std::vector<float> values;
+};
+
+struct ReadOptions {
+    /// The most bytes that one array may take as float32, and that all arrays of one file may take together.
+    std::uint64_t max_bytes = std::uint64_t(8) << 30;
+    /// Receives remarks that are no errors: float16 or float64 that was converted. May be empty.
+    std::function<void(const std::string &)> warn;
+};
+
+/// Reads a .npy file: float16, float32 or float64 in either byte order, C or Fortran order.
+Array read_npy(const std::filesystem::path &file, const ReadOptions &options = {});
+
+/// Writes a little-endian C-order float32 .npy file under a temporary name and renames it, so that a failure leaves no trace.
+void write_npy(const std::filesystem::path &file, const Array &array);
+/// The same, from values that the caller holds.
+void write_npy(const std::filesystem::path &file, const std::vector<std::int64_t> &shape, const float *values);
+
+/// Reads every array of a .npz file (stored or deflated zip), by its name without ".npy".
+std::map<std::string, Array> read_npz(const std::filesystem::path &file, const ReadOptions &options = {});
+
+/// A layer's weights in Keras' layout, with storage of their own.
+struct StoredWeights {
+    Array depthwise_kernel;  ///< (kh, kw, C, M)
+    Array pointwise_kernel;  ///< (1, 1, C·M, F)
+    Array bias;              ///< (F), or empty
+
+    /// What Layer takes. Valid while this object lives.
+    Weights view() const;
+};
+
+/// Weights from an npz with the keys depthwise_kernel, pointwise_kernel and, where the layer has one, bias.
+StoredWeights read_weights_npz(const std::filesystem::path &file, const ReadOptions &options = {});
+
+/// A config from a file that holds `layer.get_config()` as JSON.
+LayerConfig read_config(const std::filesystem::path &file, const ReadOptions &options = {});
+
+/// A SeparableConv2D in a model file.
+struct ModelLayer {
+    std::string name;  ///< the layer's own name; those of the models and wrappers around it, joined by '/', come first where it is nested
+    LayerConfig config;
+    /// Input channels as stored, or 0 where the file has no weights for the layer.
+    std::int64_t input_channels = 0;
+};
+
+/// A Keras model file: Keras 2 HDF5 (.h5, .hdf5), Keras 3 .keras and .h5. Which it is, is read from the content.
+class ModelFile {
+public:
+    /// @param weights  a Keras 3 .weights.h5 for a model whose config stands apart (then `file` is the config as JSON). May be empty.
+    explicit ModelFile(const std::filesystem::path &file, const std::filesystem::path &weights = {}, const ReadOptions &options = {});
+    ~ModelFile();
+    ModelFile(ModelFile &&) noexcept;
+    ModelFile &operator=(ModelFile &&) noexcept;
+
+    /// In words, for example "Keras 2 HDF5 (keras_version 2.0.5)".
+    const std::string &format() const;
+    /// The separable convolutions in the model, in its own order.
+    const std::vector<ModelLayer> &layers() const;
+    /// The weights of one of them.
+    /// @throws FileError  an unknown name lists the known ones.
+    StoredWeights weights(const std::string &layer) const;
+    /// The config of one of them.
+    const LayerConfig &config(const std::string &layer) const;
+
+private:
+    struct Content;
+    std::unique_ptr<Content> content_;
+};
+
+}  // namespace sepconv

@@ -1,0 +1,114 @@
+// Layer: one depthwise-separable convolution with its weights packed, ready to run on any image.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "sepconv/config.h"
+#include "sepconv/tensor.h"
+
+namespace sepconv {
+
+/// A layer's weights in Keras' own order and layout, whatever the data format. Dense; read once by Layer and not kept.
+struct Weights {
+    const float *depthwise_kernel = nullptr;
+    Shape depthwise_shape = {};  ///< (kh, kw, C, M)
+    const float *pointwise_kernel = nullptr;
+    Shape pointwise_shape = {};  ///< (1, 1, C·M, F)
+    const float *bias = nullptr;
+    std::int64_t bias_size = 0;  ///< F, or 0 where use_bias is false
+};
+
+/// Runs a number of tasks, in any order and on any threads. Lets a program use its own threads for a layer.
+class Executor {
+public:
+    virtual ~Executor() = default;
+    /// How many tasks can usefully run at once; at least 1.
+    virtual int concurrency() const = 0;
+    /// Calls task(context, i) once for every i in [0, count) and returns when all have returned. Tasks do not throw.
+    virtual void parallel_for(int count, void (*task)(void *context, int index), void *context) = 0;
+};
+
+/// How a run is carried out. The result does not depend on it, bit for bit.
+struct Execution {
+    /// Threads of the library's own pool, the calling thread included; 0: as many as the machine has.
+    int threads = 0;
+    /// Where set, it runs the tasks instead of the library's own pool.
+    Executor *executor = nullptr;
+};
+
+/// output = activation(pointwise(depthwise(input)) + bias)
+///
+///     dw[n,oy,ox,c·M+m] = Σ_{i,j} xpad[n, oy·sy + i·dy, ox·sx + j·dx, c] · depthwise_kernel[i,j,c,m]
+///     y[n,oy,ox,f]      = act( Σ_q dw[n,oy,ox,q] · pointwise_kernel[0,0,q,f] + bias[f] )
+///
+/// Immutable once made: copies share the packed weights, and one Layer may run on several threads at once.
+class Layer {
+public:
+    /// Checks the weights against the config and packs them for one instruction set.
+    /// @param target  "avx512", "avx2", "sse41", or empty: $SEPCONV_TARGET where it is set, else the best that this CPU runs.
+    /// @throws ConfigError, ShapeError (weights that do not fit the config), TargetError
+    Layer(const LayerConfig &config, const Weights &weights, const std::string &target = {});
+    ~Layer();
+    Layer(const Layer &);
+    Layer(Layer &&) noexcept;
+    Layer &operator=(const Layer &);
+    Layer &operator=(Layer &&) noexcept;
+
+    const LayerConfig &config() const;
+    /// Channels of the input, C.
+    std::int64_t input_channels() const;
+    /// The name of the instruction set that the weights are packed for.
+    const std::string &target() const;
+    /// @throws ShapeError
+    Shape output_shape(const Shape &input) const;
+
+    /// Computes the layer on a batch of images.
+    ///
+    /// @param input   (N, H, W, C) or (N, C, H, W) by the config's data_format; not modified.
+    /// @param output  shaped output_shape(input.shape); must not overlap the input.
+    /// @throws ShapeError  if a shape or stride does not fit the layer; the output is then untouched.
+    /// Thread-safe on one Layer. Allocates only on a thread's first call with a shape. Bitwise the same for every thread count.
+    void run(TensorView<const float> input, TensorView<float> output, const Execution &how = {}) const;
+
+    /// Which functions of the table an input shape takes on this target, the tile and the split, and why: lines of text, or JSON.
+    /// @throws ShapeError
+    std::string explain(const Shape &input, bool json = false) const;
+
+private:
+    struct Packed;
+    std::shared_ptr<const Packed> packed_;
+};
+
+/// One instruction set that pipelines were built for.
+struct Target {
+    std::string name;    ///< "avx512", "avx2", "sse41"
+    std::string halide;  ///< Halide's name for it
+    bool runs_here;      ///< whether this CPU and operating system can run it
+};
+
+/// The instruction sets built in, best first.
+std::vector<Target> targets();
+
+/// The one that a Layer takes where none is named: $SEPCONV_TARGET, else the first that runs here.
+/// @throws TargetError  where $SEPCONV_TARGET names one that is unknown or does not run here.
+std::string default_target();
+
+/// One row of the table of pipelines, as built for one target.
+struct Pipeline {
+    std::string name;
+    std::string stage;   ///< "padded", "depthwise", "pointwise", "activated"
+    std::string target;  ///< the Target's name
+    std::string covers;  ///< in words: layout, kernel, stride and dilation class, lanes
+};
+
+/// Every precompiled function in this library.
+std::vector<Pipeline> pipelines();
+
+/// The library's version, "major.minor.patch".
+std::string version();
+
+}  // namespace sepconv
