@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "sepconv/error.h"
+#include "sepconv/export.h"
 
 namespace sepconv {
 
@@ -68,9 +69,11 @@ struct Activation {
 };
 
 /// Keras' name of an activation ("hard_sigmoid" for both of its meanings).
-std::string_view name(ActivationKind kind);
+SEPCONV_EXPORT std::string_view name(ActivationKind kind);
 /// True where each output value depends on one input value only.
-bool is_elementwise(ActivationKind kind);
+SEPCONV_EXPORT bool is_elementwise(ActivationKind kind);
+/// An activation with Keras' default parameters: Activation{kind} has zeros. `threshold` has no defaults and gets zeros here too.
+SEPCONV_EXPORT Activation default_activation(ActivationKind kind);
 
 /// Which Keras wrote a config. It decides what `hard_sigmoid` means and which keys a serialised layer object uses.
 enum class KerasVersion { keras2, keras3 };
@@ -109,19 +112,21 @@ struct ParseContext {
 
 /// Parses what `layer.get_config()` returns, as JSON. Defaults are Keras'; an argument that the layer does not have is an error.
 /// @throws ConfigError  names the argument, what was expected and what was found.
-LayerConfig parse_config(std::string_view json, const ParseContext &context = {});
+SEPCONV_EXPORT LayerConfig parse_config(std::string_view json, const ParseContext &context = {});
 
-/// The config as JSON that Keras 3 and parse_config read back to the same layer.
-std::string to_json(const LayerConfig &config);
+/// The config as JSON that Keras 3 and parse_config read back to the same layer. Activation parameters that Keras has no form for (such
+/// as celu's alpha, or Keras 2's hard_sigmoid) are written in a form that parse_config alone reads and Keras refuses.
+/// @throws ConfigError  as validate does, or where the name is not UTF-8.
+SEPCONV_EXPORT std::string to_json(const LayerConfig &config);
 
 /// Checks every rule that a config alone can break. parse_config and Layer call it.
 /// @throws ConfigError
-void validate(const LayerConfig &config);
+SEPCONV_EXPORT void validate(const LayerConfig &config);
 
 /// `image_data_format` of keras.json in $KERAS_HOME (a leading ~ expanded, no fallback when it is set), else of ~/.keras/keras.json;
 /// channels_last where there is none. A file that is not JSON is ignored with a warning, as Keras ignores it.
 /// @throws ConfigError  where the file names an unknown data format.
-DataFormat default_data_format(const std::function<void(const std::string &)> &warn = {});
+SEPCONV_EXPORT DataFormat default_data_format(const std::function<void(const std::string &)> &warn = {});
 
 using Shape = std::array<std::int64_t, 4>;
 
@@ -131,12 +136,13 @@ struct WindowFit {
     std::int64_t before = 0;
 };
 
-/// Keras' padding rule for one dimension. `output` is 0 or negative where a valid window does not fit.
-WindowFit fit_window(std::int64_t input, std::int64_t kernel, std::int64_t stride, std::int64_t dilation, Padding padding);
+/// Keras' padding rule for one dimension. `output` is 0 where no window fits. Right for every extent that 64 bits hold.
+SEPCONV_EXPORT WindowFit fit_window(std::int64_t input, std::int64_t kernel, std::int64_t stride, std::int64_t dilation, Padding padding);
 
 /// The shape of the layer's output for an input shape, both in the order of the config's data_format. A batch of 0 is legal.
 /// @throws ShapeError  where a valid window is larger than the image, an extent is negative or (but for the batch) zero,
-///                     glu's axis is odd, or an activation's axis does not exist.
-Shape output_shape(const LayerConfig &config, const Shape &input);
+///                     glu's axis is odd, an activation's axis does not exist, or a tensor of either shape could not be addressed.
+/// @throws ConfigError where an argument is out of its range.
+SEPCONV_EXPORT Shape output_shape(const LayerConfig &config, const Shape &input);
 
 }  // namespace sepconv

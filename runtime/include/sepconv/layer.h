@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "sepconv/config.h"
+#include "sepconv/export.h"
 #include "sepconv/tensor.h"
 
 namespace sepconv {
@@ -23,7 +24,7 @@ struct Weights {
 };
 
 /// Runs a number of tasks, in any order and on any threads. Lets a program use its own threads for a layer.
-class Executor {
+class SEPCONV_EXPORT Executor {
 public:
     virtual ~Executor() = default;
     /// How many tasks can usefully run at once; at least 1.
@@ -46,7 +47,7 @@ struct Execution {
 ///     y[n,oy,ox,f]      = act( Σ_q dw[n,oy,ox,q] · pointwise_kernel[0,0,q,f] + bias[f] )
 ///
 /// Immutable once made: copies share the packed weights, and one Layer may run on several threads at once.
-class Layer {
+class SEPCONV_EXPORT Layer {
 public:
     /// Checks the weights against the config and packs them for one instruction set.
     /// @param target  "avx512", "avx2", "sse41", or empty: $SEPCONV_TARGET where it is set, else the best that this CPU runs.
@@ -91,11 +92,11 @@ struct Target {
 };
 
 /// The instruction sets built in, best first.
-std::vector<Target> targets();
+SEPCONV_EXPORT std::vector<Target> targets();
 
 /// The one that a Layer takes where none is named: $SEPCONV_TARGET, else the first that runs here.
 /// @throws TargetError  where $SEPCONV_TARGET names one that is unknown or does not run here.
-std::string default_target();
+SEPCONV_EXPORT std::string default_target();
 
 /// One row of the table of pipelines, as built for one target.
 struct Pipeline {
@@ -106,9 +107,9 @@ struct Pipeline {
 };
 
 /// Every precompiled function in this library.
-std::vector<Pipeline> pipelines();
+SEPCONV_EXPORT std::vector<Pipeline> pipelines();
 
 /// The library's version, "major.minor.patch".
-std::string version();
+SEPCONV_EXPORT std::string version();
 
 }  // namespace sepconv
