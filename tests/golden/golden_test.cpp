@@ -1,0 +1,116 @@
+// Holds every layer of cases.json against the answer stored with it, on every instruction set that this CPU runs.
+#include <gtest/gtest.h>
+
+#include <cctype>
+#include <cmath>
+#include <cstring>
+#include <filesystem>
+#include <fstream>
+#include <map>
+#include <nlohmann/json.hpp>
+#include <ostream>
+#include <string>
+#include <vector>
+
+#include "golden/compare.h"
+#include "sepconv/io.h"
+#include "sepconv/sepconv.h"
+
+namespace sepconv::golden {
+namespace {
+
+const std::filesystem::path folder = std::filesystem::path(SEPCONV_TEST_DATA) / "golden";
+
+struct Case {
+    std::string id;
+    std::string file;
+    std::string config;
+    KerasVersion version = KerasVersion::keras3;
+    Shape input_shape = {};
+    Shape output_shape = {};
+};
+
+void PrintTo(const Case &one, std::ostream *out) { *out << one.config; }
+
+std::vector<Case> read_cases() {
+    std::ifstream file(folder / "cases.json");
+    std::vector<Case> cases;
+    for (const nlohmann::json &entry : nlohmann::json::parse(file)) {
+        cases.push_back({entry["id"], entry["file"], entry["config"].dump(),
+                         entry["keras"] == "keras2" ? KerasVersion::keras2 : KerasVersion::keras3, entry["input_shape"].get<Shape>(),
+                         entry["output_shape"].get<Shape>()});
+    }
+    return cases;
+}
+
+// One file of arrays, kept for the cases after this one.
+const std::map<std::string, Array> &arrays_of(const std::string &file) {
+    static std::string held;
+    static std::map<std::string, Array> arrays;
+    if (held != file) {
+        arrays = read_npz(folder / file);
+        held = file;
+    }
+    return arrays;
+}
+
+class Golden : public testing::TestWithParam<Case> {
+protected:
+    LayerConfig config() const {
+        ParseContext context;
+        context.version = GetParam().version;
+        return parse_config(GetParam().config, context);
+    }
+
+    const Array &array(const std::string &name) const { return arrays_of(GetParam().file).at(GetParam().id + "/" + name); }
+
+    StoredWeights weights(const LayerConfig &config) const {
+        StoredWeights weights{array("depthwise_kernel"), array("pointwise_kernel"), {}};
+        if (config.use_bias) weights.bias = array("bias");
+        return weights;
+    }
+};
+
+TEST_P(Golden, OutputShapeIsThatOfKeras) { EXPECT_EQ(output_shape(config(), GetParam().input_shape), GetParam().output_shape); }
+
+TEST_P(Golden, ComputesWhatKerasComputes) {
+    const LayerConfig config = this->config();
+    const StoredWeights weights = this->weights(config);
+    const Array &input = array("input"), &expected = array("output");
+    int targets_run = 0;
+    for (const Target &target : targets()) {
+        if (!target.runs_here) continue;
+        targets_run++;
+        const Layer layer(config, weights.view(), target.name);
+        std::vector<float> on_one_thread;
+        for (int threads : {1, 2}) {
+            SCOPED_TRACE(fmt::format("on {} with {} threads", target.name, threads));
+            // NaN shows a value that was never written; one more element on each side shows what was written too far.
+            std::vector<float> guarded(expected.values.size() + 2, NAN);
+            guarded.front() = guarded.back() = 12345.0F;
+            Execution how;
+            how.threads = threads;
+            layer.run({input.values.data(), GetParam().input_shape}, {guarded.data() + 1, GetParam().output_shape}, how);
+            EXPECT_TRUE(guarded.front() == 12345.0F && guarded.back() == 12345.0F) << "values beside the output were overwritten";
+            const std::vector<float> output(guarded.begin() + 1, guarded.end() - 1);
+            EXPECT_TRUE(matches(output, expected.values, expected.shape));
+            if (threads == 1) on_one_thread = output;
+            EXPECT_TRUE(output.empty() || std::memcmp(output.data(), on_one_thread.data(), output.size() * sizeof(float)) == 0)
+                << "not the same bits as on one thread";
+        }
+    }
+    EXPECT_GT(targets_run, 0) << "no instruction set of this build runs on this CPU";
+}
+
+std::string test_name(const testing::TestParamInfo<Case> &info) {
+    std::string name = info.param.id;
+    for (char &letter : name) {
+        if (!std::isalnum(static_cast<unsigned char>(letter))) letter = '_';
+    }
+    return name;
+}
+
+INSTANTIATE_TEST_SUITE_P(Cases, Golden, testing::ValuesIn(read_cases()), test_name);
+
+}  // namespace
+}  // namespace sepconv::golden
