@@ -1,0 +1,36 @@
+// The activations as Halide expressions: the last stage of the layer, written once for the functions over a tile and for fused
+// pipelines. sparsemax is not among them; it is plain C++ in runtime/sparsemax.h.
+#pragma once
+
+#include <string>
+
+#include "Halide.h"
+
+namespace sepconv {
+
+/// One elementwise activation of a float32 expression.
+///
+/// @param kind     a name of enum ActivationKind (sepconv/config.h), which also says what a, b and c are for it.
+/// @return float32, within 2e-6 (relative) or 1e-6 (absolute) of the exact value for every finite x; infinities and NaN become what
+///         TensorFlow makes of them on a CPU. Made of arithmetic and integer operations only, so that it vectorises everywhere.
+/// Anything that is no elementwise activation is a Halide user error.
+Halide::Expr activated(Halide::Expr x, const std::string &kind, Halide::Expr a, Halide::Expr b, Halide::Expr c);
+
+/// True for softmax, log_softmax and glu, which along_rows computes.
+bool works_along_rows(const std::string &kind);
+
+/// What an activation along rows is made of. glu reduces nothing: its `largest` and `total` are undefined Funcs.
+struct AlongRows {
+    Halide::Expr value;     ///< the result at (x, row)
+    Halide::Func largest;   ///< (row) an integer that orders as the row's largest value does
+    Halide::Func total;     ///< (row) float64: Σ exp(input − largest value)
+    Halide::RDom elements;  ///< the domain that both of them reduce over, of `length` elements
+};
+
+/// softmax, log_softmax or glu along the first dimension of input(x, row), as TensorFlow computes them: with the row's largest value
+/// subtracted. Where that value is not finite, or the row holds a NaN, softmax and log_softmax are NaN in the whole row.
+///
+/// @param length  of a row of the input, for softmax and log_softmax; of a row of the output, which is half as long, for glu.
+AlongRows along_rows(const Halide::Func &input, Halide::Var x, Halide::Var row, Halide::Expr length, const std::string &kind);
+
+}  // namespace sepconv

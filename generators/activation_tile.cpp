@@ -1,0 +1,53 @@
+// One activation over a tile, which the runtime calls where the product's epilogue cannot apply it: rows of any length and distance.
+#include "Halide.h"
+#include "activated.h"
+#include "schedules/activated.h"
+
+namespace {
+
+using namespace Halide;
+
+class ActivationTile : public Generator<ActivationTile> {
+public:
+    /// A name of enum ActivationKind, but for sparsemax.
+    GeneratorParam<std::string> activation{"activation", "linear"};
+    /// Elements in a vector.
+    GeneratorParam<int> lanes{"lanes", 8};
+
+    /// (x, row), dense in x. The output may be the same memory with the same distance of rows, but for glu.
+    Input<Buffer<float, 2>> input{"input"};
+    /// What they mean stands at enum ActivationKind.
+    Input<float> a{"a"}, b{"b"}, c{"c"};
+    /// (x, row), dense in x; for glu half as wide as the input.
+    Output<Buffer<float, 2>> output{"output"};
+
+    void generate() {
+        const std::string kind = activation;
+        if (sepconv::works_along_rows(kind)) {
+            rows = sepconv::along_rows(input, x, row, output.dim(0).extent(), kind);
+            output(x, row) = rows.value;
+        } else {
+            output(x, row) = sepconv::activated(input(x, row), kind, a, b, c);
+        }
+    }
+
+    void schedule() {
+        for (int i = 0; i < 2; i++) {
+            input.dim(i).set_min(0);
+            output.dim(i).set_min(0);
+        }
+        if (rows.largest.defined()) {
+            sepconv::schedule_activated_along_rows(output, x, row, rows.largest, rows.total, rows.elements.x, lanes);
+        } else {
+            sepconv::schedule_activated(output, x, lanes);
+        }
+    }
+
+private:
+    Var x{"x"}, row{"row"};
+    sepconv::AlongRows rows;
+};
+
+}  // namespace
+
+HALIDE_REGISTER_GENERATOR(ActivationTile, activation_tile)
