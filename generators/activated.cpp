@@ -290,6 +290,25 @@ Expr order_of(const Expr &x) {
 }
 Expr in_order(const Expr &order) { return from_bits(order ^ ((order >> 31) & magnitude_mask)); }
 
+using Term = std::function<Expr(const Expr &at)>;
+using Combine = std::function<Expr(const Expr &a, const Expr &b)>;
+
+RowReduction reduce_row(const std::string &name, Var row, const Expr &length, int lanes, const Expr &identity, const Term &term,
+                        const Combine &combine) {
+    RowReduction reduction{Func(name + "_partial"), Func(name), RDom(0, length / lanes), RDom(0, lanes)};
+    Var lane("lane");
+    reduction.partial(lane, row) = identity;
+    const Expr partial = reduction.partial(lane, row);
+    reduction.partial(lane, row) = combine(partial, term(reduction.vectors * lanes + lane));
+    const Expr left_over = length / lanes * lanes + lane;
+    RDom last(0, 1);
+    last.where(left_over < length);
+    reduction.partial(lane, row) = combine(partial, term(left_over + last));
+    reduction.reduced(row) = identity;
+    reduction.reduced(row) = combine(reduction.reduced(row), reduction.partial(reduction.lanes, row));
+    return reduction;
+}
+
 }  // namespace
 
 Expr activated(Expr x, const std::string &kind, Expr a, Expr b, Expr c) {
@@ -302,7 +321,7 @@ Expr activated(Expr x, const std::string &kind, Expr a, Expr b, Expr c) {
 
 bool works_along_rows(const std::string &kind) { return kind == "softmax" || kind == "log_softmax" || kind == "glu"; }
 
-AlongRows along_rows(const Func &input, Var x, Var row, Expr length, const std::string &kind) {
+AlongRows along_rows(const Func &input, Var x, Var row, Expr length, const std::string &kind, int lanes) {
     if (!works_along_rows(kind)) {
         throw CompileError("expected softmax, log_softmax or glu, found \"" + kind + "\"");
     }
@@ -312,18 +331,17 @@ AlongRows along_rows(const Func &input, Var x, Var row, Expr length, const std::
         rows.value = strict_multiply(input(x, row), or_nan(sigmoid_of(gate), gate));
         return rows;
     }
-    rows.elements = RDom(0, length, "elements");
-    rows.largest = Func("largest");
-    rows.largest(row) = std::numeric_limits<int>::min();
-    rows.largest(row) = max(rows.largest(row), order_of(input(rows.elements, row)));
-    const Expr top = in_order(rows.largest(row));
+    rows.largest = reduce_row(
+        "largest", row, length, lanes, std::numeric_limits<int>::min(), [&](const Expr &at) { return order_of(input(at, row)); },
+        [](const Expr &a, const Expr &b) { return max(a, b); });
+    const Expr top = in_order(rows.largest.reduced(row));
     const auto below_top = [&](const Expr &at) { return strict_subtract(input(at, row), top); };
     const auto exponential = [&](const Expr &at) { return exp_within(at_least(below_top(at), lowest_exponent)); };
     // In float64: a long row's sum of equal terms drifts beyond the tolerance in float32.
-    rows.total = Func("total");
-    rows.total(row) = cast<double>(0);
-    rows.total(row) += cast<double>(exponential(rows.elements));
-    const Expr total = cast<float>(rows.total(row));
+    rows.total = reduce_row(
+        "total", row, length, lanes, cast<double>(0), [&](const Expr &at) { return cast<double>(exponential(at)); },
+        [](const Expr &a, const Expr &b) { return a + b; });
+    const Expr total = cast<float>(rows.total.reduced(row));
     // The row's answer where there is one; NaN spoils what it is applied to.
     const auto for_row = [&](const Expr &value) {
         return choose((bits(top) & magnitude_mask) < infinity_bits, value, std::numeric_limits<float>::quiet_NaN());

@@ -19,18 +19,26 @@ Halide::Expr activated(Halide::Expr x, const std::string &kind, Halide::Expr a, 
 /// True for softmax, log_softmax and glu, which along_rows computes.
 bool works_along_rows(const std::string &kind);
 
-/// What an activation along rows is made of. glu reduces nothing: its `largest` and `total` are undefined Funcs.
+/// A reduction over each row: first to partial results side by side, then to one.
+struct RowReduction {
+    Halide::Func partial;  ///< (lane, row) over every lanes-th element, in two updates: whole vectors, and the elements left over
+    Halide::Func reduced;  ///< (row)
+    Halide::RDom vectors;  ///< the domain of the partial results' first update
+    Halide::RDom lanes;    ///< the domain of the reduced result's update
+};
+
+/// What an activation along rows is made of. glu reduces nothing: its reductions are undefined Funcs.
 struct AlongRows {
-    Halide::Expr value;     ///< the result at (x, row)
-    Halide::Func largest;   ///< (row) an integer that orders as the row's largest value does
-    Halide::Func total;     ///< (row) float64: Σ exp(input − largest value)
-    Halide::RDom elements;  ///< the domain that both of them reduce over, of `length` elements
+    Halide::Expr value;    ///< the result at (x, row)
+    RowReduction largest;  ///< an integer that orders as the row's largest value does
+    RowReduction total;    ///< float64: Σ exp(input − largest value)
 };
 
 /// softmax, log_softmax or glu along the first dimension of input(x, row), as TensorFlow computes them: with the row's largest value
 /// subtracted. Where that value is not finite, or the row holds a NaN, softmax and log_softmax are NaN in the whole row.
 ///
 /// @param length  of a row of the input, for softmax and log_softmax; of a row of the output, which is half as long, for glu.
-AlongRows along_rows(const Halide::Func &input, Halide::Var x, Halide::Var row, Halide::Expr length, const std::string &kind);
+/// @param lanes   partial results of a reduction.
+AlongRows along_rows(const Halide::Func &input, Halide::Var x, Halide::Var row, Halide::Expr length, const std::string &kind, int lanes);
 
 }  // namespace sepconv

@@ -24,7 +24,7 @@ public:
     void generate() {
         const std::string kind = activation;
         if (sepconv::works_along_rows(kind)) {
-            rows = sepconv::along_rows(input, x, row, output.dim(0).extent(), kind);
+            rows = sepconv::along_rows(input, x, row, output.dim(0).extent(), kind, lanes);
             output(x, row) = rows.value;
         } else {
             output(x, row) = sepconv::activated(input(x, row), kind, a, b, c);
@@ -36,10 +36,11 @@ public:
             input.dim(i).set_min(0);
             output.dim(i).set_min(0);
         }
-        if (rows.largest.defined()) {
-            sepconv::schedule_activated_along_rows(output, x, row, rows.largest, rows.total, rows.elements.x, lanes);
-        } else {
-            sepconv::schedule_activated(output, x, lanes);
+        sepconv::schedule_activated(output, x, lanes);
+        for (const sepconv::RowReduction &reduction : {rows.largest, rows.total}) {
+            if (reduction.reduced.defined()) {
+                sepconv::schedule_row_reduction(reduction.partial, reduction.reduced, reduction.lanes, output, row);
+            }
         }
     }
 

@@ -8,8 +8,7 @@ namespace sepconv {
 /// Elementwise, dimensions (x, row): no element is computed twice, so that the output may be the input's memory.
 void schedule_activated(Halide::Func output, Halide::Var x, int lanes);
 
-/// Along rows, dimensions (x, row): both reductions of a row come before its first store.
-void schedule_activated_along_rows(Halide::Func output, Halide::Var x, Halide::Var row, Halide::Func largest, Halide::Func total,
-                                   Halide::RVar element, int lanes);
+/// A reduction of the rows that `output` needs it for, dimensions (lane, row) and (row): before the row's first store.
+void schedule_row_reduction(Halide::Func partial, Halide::Func reduced, Halide::RDom lanes, Halide::Func output, Halide::Var row);
 
 }  // namespace sepconv
