@@ -1,0 +1,81 @@
+// The pointwise stage over a tile: the matrix product of the depthwise scratch and the packed weights, with bias and clamp.
+#include "Halide.h"
+#include "schedules/tiles.h"
+#include "stages.h"
+
+namespace {
+
+using namespace Halide;
+
+class PointwiseTile : public Generator<PointwiseTile> {
+public:
+    GeneratorParam<bool> channels_first{"channels_first", false};
+    /// Floats in a vector: filters, or for channels_first pixels.
+    GeneratorParam<int> lanes{"lanes", 8};
+    /// Accumulators: this many vectors, times this many pixels (channels_first: filters).
+    GeneratorParam<int> vectors{"vectors", 2};
+    GeneratorParam<int> rows{"rows", 6};
+
+    /// channels_last: (lane, pixel, block·multiplier). channels_first: (pixel, depthwise channel, 0).
+    Input<Buffer<float, 3>> scratch{"scratch"};
+    /// (filter % width, reduction step, filter / width): channels_last with width = vectors·lanes, channels_first with width = rows.
+    Input<Buffer<float, 3>> panel{"panel"};
+    Input<Buffer<float, 1>> bias{"bias"};
+    /// channels_last: the reduction is `full` blocks of all lanes, then `tails` blocks of which `tail_lanes` count, from `tail_first` on.
+    /// channels_first: `full` depthwise channels; the rest is not read.
+    Input<int> full{"full"}, tails{"tails"}, tail_first{"tail_first"}, tail_lanes{"tail_lanes"};
+    Input<float> low{"low"}, high{"high"};
+    /// channels_last: (filter, pixel). channels_first: (pixel, filter). Pixels are flattened across the rows of the tile.
+    Output<Buffer<float, 2>> output{"output"};
+
+    void generate() {
+        if (channels_first) {
+            q = RDom(0, full, "q");
+            accumulated = sepconv::pointwise_stage({pixel, filter}, bias(filter),
+                                                   {{q, scratch(pixel, q.x, 0), panel(filter % int(rows), q.x, filter / int(rows))}},
+                                                   sepconv::keep_order(target));
+            output(pixel, filter) = sepconv::clamped_stage(accumulated(pixel, filter), low, high);
+        } else {
+            const int width = int(vectors) * int(lanes);
+            q = RDom(0, int(lanes), 0, full, "q");
+            tail = RDom(0, tail_lanes, 0, tails, "tail");
+            accumulated =
+                sepconv::pointwise_stage({filter, pixel}, bias(filter),
+                                         {{q, scratch(q.x, pixel, q.y), panel(filter % width, q.y * int(lanes) + q.x, filter / width)},
+                                          {tail, scratch(tail_first + tail.x, pixel, full + tail.y),
+                                           panel(filter % width, full * int(lanes) + tail.y * tail_lanes + tail.x, filter / width)}},
+                                         sepconv::keep_order(target));
+            output(filter, pixel) = sepconv::clamped_stage(accumulated(filter, pixel), low, high);
+        }
+    }
+
+    void schedule() {
+        for (int i = 0; i < 3; i++) {
+            scratch.dim(i).set_min(0);
+            panel.dim(i).set_min(0);
+        }
+        const int width = channels_first ? int(rows) : int(vectors) * int(lanes);
+        panel.dim(0).set_extent(width).set_stride(1);
+        panel.dim(1).set_stride(width);
+        bias.dim(0).set_min(0);
+        scratch.dim(0).set_stride(1);
+        output.dim(0).set_min(0).set_stride(1);
+        output.dim(1).set_min(0);
+        if (channels_first) {
+            sepconv::schedule_pointwise_tile_channels_first(output, accumulated, pixel, filter, q, lanes, vectors, rows);
+        } else {
+            scratch.dim(0).set_extent(lanes);
+            scratch.dim(1).set_stride(lanes);
+            sepconv::schedule_pointwise_tile(output, accumulated, filter, pixel, q, tail, lanes, vectors, rows);
+        }
+    }
+
+private:
+    Var filter{"filter"}, pixel{"pixel"};
+    RDom q, tail;
+    Func accumulated;
+};
+
+}  // namespace
+
+HALIDE_REGISTER_GENERATOR(PointwiseTile, pointwise_tile)

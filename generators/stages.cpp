@@ -1,0 +1,45 @@
+// The algorithm of stages.h.
+#include "stages.h"
+
+using namespace Halide;
+
+namespace sepconv {
+
+Expr padded_stage(const At &inside, Expr x, Expr y, Expr width, Expr height) {
+    const Expr in_image = x >= 0 && x < width && y >= 0 && y < height;
+    return select(in_image, inside(clamp(x, 0, width - 1), clamp(y, 0, height - 1)), 0.0f);
+}
+
+namespace {
+
+Expr sum_of(const Expr &a, const Expr &b, bool keep_order) { return keep_order ? strict_float(a + b) : a + b; }
+
+}  // namespace
+
+bool keep_order(const Target &target) { return target.arch == Target::X86 && !target.has_feature(Target::FMA); }
+
+Func depthwise_stage(const std::vector<Var> &dimensions, Var x, Var y, const Window &window, RDom taps, const At &padded, const At &tap,
+                     bool keep_order) {
+    Func depthwise("depthwise");
+    const Expr column = x * window.stride_x + taps.x * window.dilation_x, row = y * window.stride_y + taps.y * window.dilation_y;
+    depthwise(dimensions) = 0.0f;
+    depthwise(dimensions) = sum_of(depthwise(dimensions), padded(column, row) * tap(taps.x, taps.y), keep_order);
+    return depthwise;
+}
+
+Func pointwise_stage(const std::vector<Var> &dimensions, Expr bias, const std::vector<Reduction> &parts, bool keep_order) {
+    Func pointwise("pointwise");
+    pointwise(dimensions) = bias;
+    for (const Reduction &part : parts) {
+        pointwise(dimensions) = sum_of(pointwise(dimensions), part.depthwise * part.weight, keep_order);
+    }
+    return pointwise;
+}
+
+Expr clamped_stage(Expr x, Expr low, Expr high) {
+    // A comparison with NaN is false, so the value itself has to be the branch that is taken then.
+    const Expr above = strict_float(select(x < low, low, x));
+    return strict_float(select(above > high, high, above));
+}
+
+}  // namespace sepconv

@@ -1,0 +1,114 @@
+// What a plan says of itself: the rows of the table that run, the tile, the split, and why.
+#include "explain.h"
+
+#include <fmt/format.h>
+
+#include <nlohmann/json.hpp>
+#include <vector>
+
+namespace sepconv {
+namespace {
+
+struct Function {
+    std::string stage, row, covers, why;
+};
+
+std::string why_depthwise(const Plan &plan, const Row &row) {
+    const RowParams &p = row.params;
+    if (p.kernel == 0) return "no row promises this window; this one takes every size when called";
+    if (plan.y.step > 1 && p.dilation == 1) return "rows of one phase of the dilation lie as without one";
+    return "the most special row that covers the window, stride and dilation";
+}
+
+std::vector<Function> functions(const Plan &plan, const PackedWeights &packed) {
+    std::vector<Function> list;
+    auto add = [&](const char *stage, const Row *row, std::string why) {
+        if (row == nullptr) return;
+        for (const Function &known : list) {
+            if (known.row == row->name) return;
+        }
+        list.push_back({stage, row->name, row->covers, std::move(why)});
+    };
+    const bool whole_rows = plan.format == DataFormat::channels_first ? plan.tile_height >= plan.depthwise->params.together
+                                                                      : plan.tile_width >= plan.depthwise->params.together;
+    add("padded", plan.padded, plan.direct ? "copies the border; the inside is read where it lies" : "copies each tile with its border");
+    if (whole_rows) add("depthwise", plan.depthwise, why_depthwise(plan, *plan.depthwise));
+    if (!whole_rows || plan.direct) {
+        add("depthwise", plan.depthwise_single, whole_rows ? "for edges that are narrower" : "the tile is smaller than the wide row needs");
+    }
+    for (std::size_t run = 0; run < packed.runs.size(); run++) {
+        for (int last = 0; last < 2; last++) {
+            for (const PixelPiece &piece : plan.covers[run][last]) {
+                add("pointwise", piece.row,
+                    last == 0 ? fmt::format("covers {} pixels at least cost", plan.pixels[0]) : "covers the last tile's pixels");
+            }
+        }
+    }
+    if (plan.epilogue.kind == EpilogueKind::elementwise) add("activated", plan.epilogue.activated, "in place, while the tile is in cache");
+    if (plan.epilogue.kind == EpilogueKind::rows)
+        add("activated", plan.epilogue.activated, "along the innermost axis, while the tile is in cache");
+    if (plan.epilogue.kind == EpilogueKind::image)
+        add("activated", plan.epilogue.activated, "along an axis that crosses tiles: after the image");
+    return list;
+}
+
+std::string epilogue_words(const Plan &plan, const LayerConfig &config) {
+    const std::string_view activation = name(config.activation.kind);
+    if (plan.epilogue.kind == EpilogueKind::clamp) {
+        return config.activation.kind == ActivationKind::linear ? std::string("none")
+                                                                : fmt::format("{}, a clamp before the product's store", activation);
+    }
+    return fmt::format("{}, in a function of its own", activation);
+}
+
+}  // namespace
+
+std::string explain(const Plan &plan, const LayerConfig &config, const PackedWeights &packed, const BuiltTarget &target, const Shape &input,
+                    const Shape &output, bool json) {
+    const bool first = config.data_format == DataFormat::channels_first;
+    const std::vector<Function> list = functions(plan, packed);
+    const std::string tile_why = plan.tiles_x > 1  ? "a row alone would outgrow the cache"
+                                 : plan.tiles == 1 ? "everything fits"
+                                                   : "as many rows as keep the scratch in a third of the cache, in equal parts";
+    const double operations = 2.0 * static_cast<double>(plan.batch * plan.y.output * plan.x.output) *
+                              static_cast<double>(plan.channels * plan.multiplier) *
+                              static_cast<double>(plan.x.kernel * plan.y.kernel + plan.filters);
+    const std::size_t weights = (packed.taps.size() + packed.panels.size() + packed.bias.size()) * sizeof(float);
+    if (json) {
+        nlohmann::ordered_json all;
+        all["target"] = target.name;
+        all["halide_target"] = target.halide;
+        all["data_format"] = first ? "channels_first" : "channels_last";
+        all["input_shape"] = input;
+        all["output_shape"] = output;
+        all["operations"] = operations;
+        for (const Function &function : list) {
+            all["functions"].push_back(
+                {{"stage", function.stage}, {"row", function.row}, {"covers", function.covers}, {"why", function.why}});
+        }
+        all["tile"] = {
+            {"rows", plan.tile_height}, {"columns", plan.tile_width}, {"row_step", plan.y.step}, {"tiles", plan.tiles}, {"why", tile_why}};
+        all["scratch_bytes"] = plan.task_floats() * sizeof(float);
+        all["packed_weight_bytes"] = weights;
+        all["tasks"] = plan.tasks;
+        all["pixels_flattened"] = plan.flat;
+        all["inside_read_in_place"] = plan.direct;
+        all["activation"] = epilogue_words(plan, config);
+        return all.dump(2) + "\n";
+    }
+    auto shape = [](const Shape &s) { return fmt::format("({}, {}, {}, {})", s[0], s[1], s[2], s[3]); };
+    std::string text = fmt::format("{} on {} ({})\n", first ? "channels_first" : "channels_last", target.name, target.halide);
+    text += fmt::format("input {} -> output {}, {:.3g} operations\n", shape(input), shape(output), operations);
+    for (const Function &function : list) {
+        text += fmt::format("{:<10} {:<28} {}\n{:<39} because: {}\n", function.stage, function.row, function.covers, "", function.why);
+    }
+    text += fmt::format("tile       {} rows x {} columns{}, {} in all: {}\n", plan.tile_height, plan.tile_width,
+                        plan.y.step > 1 ? fmt::format(", rows {} apart", plan.y.step) : std::string(), plan.tiles, tile_why);
+    text += fmt::format("product    over {}\n", plan.flat ? "the tile's pixels as one row" : "one row of the tile at a time");
+    text += fmt::format("activation {}\n", epilogue_words(plan, config));
+    text += fmt::format("memory     {} bytes of scratch for each of {} task{}, {} bytes of packed weights\n",
+                        plan.task_floats() * sizeof(float), plan.tasks, plan.tasks == 1 ? "" : "s", weights);
+    return text;
+}
+
+}  // namespace sepconv

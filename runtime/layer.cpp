@@ -1,0 +1,262 @@
+// Layer: checks what it is given, packs it once, and runs plans. Also what can be asked of the library: targets and pipelines.
+#include "sepconv/layer.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <atomic>
+#include <cstdlib>
+#include <limits>
+
+#include "explain.h"
+#include "packing.h"
+#include "plan.h"
+#include "registry.h"
+#include "threads.h"
+#include "tile_loop.h"
+
+namespace sepconv {
+namespace {
+
+constexpr const char *target_variable = "SEPCONV_TARGET";
+
+std::string known_targets() {
+    std::string names;
+    for (const BuiltTarget &target : built_targets()) {
+        names += fmt::format("{}{}{}", names.empty() ? "" : ", ", target.name, runs_here(target) ? "" : " (not on this CPU)");
+    }
+    return names;
+}
+
+const BuiltTarget &checked_target(std::string_view name, std::string_view source) {
+    const BuiltTarget *target = find_target(name);
+    if (target == nullptr) throw TargetError(fmt::format("{}: expected one of {}, found \"{}\"", source, known_targets(), name));
+    if (!runs_here(*target)) throw TargetError(fmt::format("{}: this CPU does not run {} (built in: {})", source, name, known_targets()));
+    return *target;
+}
+
+const BuiltTarget &choose_target(const std::string &name) {
+    if (!name.empty()) return checked_target(name, "target");
+    if (const char *forced = std::getenv(target_variable); forced != nullptr && *forced != '\0') {  // NOLINT(concurrency-mt-unsafe)
+        return checked_target(forced, target_variable);
+    }
+    // Asked once: neither the CPU nor what was built in changes.
+    static const BuiltTarget *const best = [] {
+        const auto targets = built_targets();
+        const auto found = std::find_if(targets.begin(), targets.end(), [](const BuiltTarget &target) { return runs_here(target); });
+        return found == targets.end() ? nullptr : &*found;
+    }();
+    if (best == nullptr) throw TargetError(fmt::format("no pipeline runs on this CPU (built in: {})", known_targets()));
+    return *best;
+}
+
+std::string words(const Shape &shape) { return fmt::format("({}, {}, {}, {})", shape[0], shape[1], shape[2], shape[3]); }
+
+const char *dimensions(DataFormat format) { return format == DataFormat::channels_first ? "(N, C, H, W)" : "(N, H, W, C)"; }
+
+void check_weights(const LayerConfig &config, const Weights &weights) {
+    const Shape &depthwise = weights.depthwise_shape, &pointwise = weights.pointwise_shape;
+    if (weights.depthwise_kernel == nullptr) throw ShapeError("depthwise_kernel: expected values, found a null pointer");
+    if (weights.pointwise_kernel == nullptr) throw ShapeError("pointwise_kernel: expected values, found a null pointer");
+    if (depthwise[0] != config.kernel_size[0] || depthwise[1] != config.kernel_size[1] || depthwise[2] < 1 ||
+        depthwise[3] != config.depth_multiplier) {
+        throw ShapeError(
+            fmt::format("depthwise_kernel: expected shape ({}, {}, channels, {}) by kernel_size and depth_multiplier, found {}",
+                        config.kernel_size[0], config.kernel_size[1], config.depth_multiplier, words(depthwise)));
+    }
+    const std::int64_t largest = std::numeric_limits<std::int32_t>::max();
+    if (depthwise[2] > largest / depthwise[3] || depthwise[2] * depthwise[3] > largest / 64) {
+        throw ShapeError(fmt::format("depthwise_kernel: {} channels times {} are more than {}", depthwise[2], depthwise[3], largest / 64));
+    }
+    const Shape expected = {1, 1, depthwise[2] * depthwise[3], config.filters};
+    if (pointwise != expected) {
+        throw ShapeError(fmt::format("pointwise_kernel: expected shape {} by the depthwise_kernel's channels and filters, found {}",
+                                     words(expected), words(pointwise)));
+    }
+    if (config.use_bias) {
+        if (weights.bias == nullptr)
+            throw ShapeError(fmt::format("bias: use_bias is true: expected shape ({}), found none", config.filters));
+        if (weights.bias_size != config.filters) {
+            throw ShapeError(fmt::format("bias: expected shape ({}), found ({})", config.filters, weights.bias_size));
+        }
+    } else if (weights.bias != nullptr || weights.bias_size != 0) {
+        throw ShapeError(fmt::format("bias: use_bias is false: expected none, found shape ({})", weights.bias_size));
+    }
+}
+
+// The most elements between any two that one call of a pipeline may reach.
+constexpr std::int64_t reach = std::numeric_limits<std::int32_t>::max();
+
+template <typename T>
+void check_view(const char *what, const TensorView<T> &view) {
+    if (std::find(view.shape.begin(), view.shape.end(), 0) != view.shape.end()) return;
+    if (view.data == nullptr) throw ShapeError(fmt::format("{}: expected values, found a null pointer", what));
+    if (view.strides[3] != 1 && view.shape[3] > 1) {
+        throw ShapeError(fmt::format("{}: expected an innermost stride of 1, found strides {}", what, words(view.strides)));
+    }
+    constexpr std::int64_t largest = std::numeric_limits<std::ptrdiff_t>::max() / static_cast<std::int64_t>(sizeof(float));
+    std::int64_t last = 0;
+    for (int i = 0; i < 4; i++) {
+        if (view.strides[i] < 0 || (view.strides[i] == 0 && view.shape[i] > 1)) {
+            throw ShapeError(fmt::format("{}: expected positive strides, found {}", what, words(view.strides)));
+        }
+        std::int64_t extent;
+        if (__builtin_mul_overflow(view.shape[i] - 1, view.strides[i], &extent) || __builtin_add_overflow(last, extent, &last) ||
+            last > largest) {
+            throw ShapeError(
+                fmt::format("{}: shape {} with strides {} is larger than memory", what, words(view.shape), words(view.strides)));
+        }
+    }
+}
+
+// Output elements must not share memory; strides that grow outwards by whole inner extents never do.
+void check_disjoint(const TensorView<float> &view) {
+    std::array<int, 4> order = {0, 1, 2, 3};
+    std::sort(order.begin(), order.end(), [&](int a, int b) { return view.strides[a] < view.strides[b]; });
+    std::int64_t covered = 0;
+    for (const int i : order) {
+        if (view.shape[i] <= 1) continue;
+        if (view.strides[i] <= covered) {
+            throw ShapeError(fmt::format("output: elements overlap with shape {} and strides {}", words(view.shape), words(view.strides)));
+        }
+        covered += (view.shape[i] - 1) * view.strides[i];
+    }
+}
+
+void check_reach(const Plan &plan, const TensorView<const float> &input, const TensorView<float> &output) {
+    const bool first = plan.format == DataFormat::channels_first;
+    auto too_far = [](std::int64_t a, std::int64_t a_stride, std::int64_t b, std::int64_t b_stride, std::int64_t rest) {
+        std::int64_t x, y, sum;
+        return __builtin_mul_overflow(a, a_stride, &x) || __builtin_mul_overflow(b, b_stride, &y) || __builtin_add_overflow(x, y, &sum) ||
+               __builtin_add_overflow(sum, rest, &sum) || sum > reach;
+    };
+    const std::int64_t width = plan.x.span(plan.tile_width), height = plan.y.span(plan.tile_height);
+    if (too_far(std::min(width, plan.x.input), input.strides[first ? 3 : 2], std::min(height * plan.y.step, plan.y.input),
+                input.strides[first ? 2 : 1], plan.channels)) {
+        throw ShapeError(fmt::format("input: {} rows {} elements apart, that one tile reads, exceed 2^31 elements", height,
+                                     input.strides[first ? 2 : 1]));
+    }
+    if (too_far(plan.tile_width, output.strides[first ? 3 : 2], plan.tile_height * plan.y.step, output.strides[first ? 2 : 1],
+                plan.filters)) {
+        throw ShapeError(fmt::format("output: {} rows {} elements apart, that one tile writes, exceed 2^31 elements", plan.tile_height,
+                                     output.strides[first ? 2 : 1]));
+    }
+    if (plan.scratch_floats > static_cast<std::size_t>(reach) || plan.strip_floats > static_cast<std::size_t>(reach)) {
+        throw ShapeError(
+            fmt::format("input: the depthwise result of one tile ({} rows of {} pixels with {} channels) exceeds 2^31 elements",
+                        plan.tile_height, plan.tile_width, plan.channels * plan.multiplier));
+    }
+}
+
+std::atomic<std::uint64_t> layers_made = 0;
+
+}  // namespace
+
+struct Layer::Packed {
+    LayerConfig config;
+    std::int64_t channels;
+    const BuiltTarget *target;
+    std::string target_name;
+    PackedWeights weights;
+    std::uint64_t id;  ///< of this layer alone, in the whole process
+
+    // The plan for a shape; from the calling thread's few last ones where it is there, so that a run allocates nothing.
+    const Plan &plan(const Shape &input, bool rows_contiguous, int concurrency) const {
+        struct Entry {
+            std::uint64_t id = 0;
+            Shape input = {};
+            bool rows_contiguous = false;
+            int concurrency = 0;
+            Plan plan;
+        };
+        constexpr std::size_t entries = 16;
+        thread_local std::array<Entry, entries> cache;
+        const std::uint64_t mixed = id * 31 + static_cast<std::uint64_t>(input[1] * 7 + input[2] * 5 + input[3] * 3 + input[0]);
+        Entry &entry = cache[mixed % entries];
+        if (entry.id != id || entry.input != input || entry.rows_contiguous != rows_contiguous || entry.concurrency != concurrency) {
+            entry.id = 0;
+            entry.plan = make_plan(config, weights, *target, input, rows_contiguous, concurrency);
+            entry.id = id, entry.input = input, entry.rows_contiguous = rows_contiguous, entry.concurrency = concurrency;
+        }
+        return entry.plan;
+    }
+
+    Shape output_shape(const Shape &input) const {
+        const std::int64_t found = input[config.data_format == DataFormat::channels_first ? 1 : 3];
+        if (found != channels) {
+            throw ShapeError(fmt::format("input: expected {} channels by the depthwise_kernel, found {} in {} = {}", channels, found,
+                                         dimensions(config.data_format), words(input)));
+        }
+        for (const std::int64_t extent : input) {
+            if (extent > reach) throw ShapeError(fmt::format("input: expected extents below 2^31, found {}", words(input)));
+        }
+        return sepconv::output_shape(config, input);
+    }
+};
+
+Layer::Layer(const LayerConfig &config, const Weights &weights, const std::string &target) {
+    validate(config);
+    check_weights(config, weights);
+    const BuiltTarget &chosen = choose_target(target);
+    packed_ = std::make_shared<const Packed>(
+        Packed{config, weights.depthwise_shape[2], &chosen, chosen.name, pack(config, weights, chosen), ++layers_made});
+}
+
+Layer::~Layer() = default;
+Layer::Layer(const Layer &) = default;
+Layer::Layer(Layer &&) noexcept = default;
+Layer &Layer::operator=(const Layer &) = default;
+Layer &Layer::operator=(Layer &&) noexcept = default;
+
+const LayerConfig &Layer::config() const { return packed_->config; }
+std::int64_t Layer::input_channels() const { return packed_->channels; }
+const std::string &Layer::target() const { return packed_->target_name; }
+Shape Layer::output_shape(const Shape &input) const { return packed_->output_shape(input); }
+
+void Layer::run(TensorView<const float> input, TensorView<float> output, const Execution &how) const {
+    const Packed &packed = *packed_;
+    const Shape expected = packed.output_shape(input.shape);
+    if (output.shape != expected) {
+        throw ShapeError(fmt::format("output: expected shape {} for the input's {}, found {}", words(expected), words(input.shape),
+                                     words(output.shape)));
+    }
+    check_view("input", input);
+    check_view("output", output);
+    check_disjoint(output);
+    if (how.threads < 0) throw ExecutionError(fmt::format("threads: expected 0 or more, found {}", how.threads));
+    if (expected[0] == 0) return;
+    if (static_cast<const float *>(output.data) == input.data) throw ShapeError("output: expected memory of its own, found the input's");
+
+    const int threads = how.threads > 0 ? how.threads : machine_threads();
+    const int concurrency = how.executor != nullptr ? std::max(1, how.executor->concurrency()) : threads;
+    const bool first = packed.config.data_format == DataFormat::channels_first;
+    const bool rows_contiguous = first ? output.strides[2] == output.shape[3] : output.strides[1] == output.shape[2] * output.strides[2];
+    const Plan &plan = packed.plan(input.shape, rows_contiguous, concurrency);
+    check_reach(plan, input, output);
+    run_plan(plan, packed.weights, packed.config.activation, input, output, how, threads);
+}
+
+std::string Layer::explain(const Shape &input, bool json) const {
+    const Shape output = packed_->output_shape(input);
+    const Plan plan = make_plan(packed_->config, packed_->weights, *packed_->target, input, true, machine_threads());
+    return sepconv::explain(plan, packed_->config, packed_->weights, *packed_->target, input, output, json);
+}
+
+std::vector<Target> targets() {
+    std::vector<Target> list;
+    for (const BuiltTarget &target : built_targets()) list.push_back({target.name, target.halide, runs_here(target)});
+    return list;
+}
+
+std::string default_target() { return choose_target({}).name; }
+
+std::vector<Pipeline> pipelines() {
+    static constexpr const char *stages[] = {"padded", "depthwise", "pointwise", "activated"};
+    std::vector<Pipeline> list;
+    for (const Row &row : all_rows()) list.push_back({row.name, stages[static_cast<int>(row.stage)], row.target, row.covers});
+    return list;
+}
+
+std::string version() { return SEPCONV_VERSION; }
+
+}  // namespace sepconv

@@ -1,0 +1,144 @@
+// Packing: once per layer, little more than one pass over the weights.
+#include "packing.h"
+
+#include <algorithm>
+#include <new>
+
+namespace sepconv {
+namespace {
+
+constexpr std::size_t cache_line = 64;
+
+// The widths of channels_last panels: two vectors fill the registers best; an odd number of vectors ends in three.
+std::vector<PanelRun> panels_of_vectors(std::int64_t filters, int lanes) {
+    const std::int64_t vectors = (filters + lanes - 1) / lanes;
+    std::vector<PanelRun> runs;
+    std::int64_t first = 0;
+    auto add = [&](int wide, std::int64_t panels) {
+        if (panels <= 0) return;
+        const int width = wide * lanes;
+        runs.push_back({wide, width, first, std::min(filters - first, panels * width), panels, 0});
+        first += panels * width;
+    };
+    if (vectors == 1) {
+        add(1, 1);
+    } else {
+        add(2, (vectors % 2 ? vectors - 3 : vectors) / 2);
+        add(3, vectors % 2);
+    }
+    return runs;
+}
+
+// channels_first: groups of as many filters as there is a function for, then of half as many, and so on.
+std::vector<PanelRun> groups_of_filters(std::int64_t filters, int largest) {
+    std::vector<PanelRun> runs;
+    std::int64_t first = 0;
+    for (int width = largest; width >= 1; width /= 2) {
+        const std::int64_t panels = (filters - first) / width;
+        if (panels == 0) continue;
+        runs.push_back({1, width, first, panels * width, panels, 0});
+        first += panels * width;
+    }
+    return runs;
+}
+
+int largest_filter_group(const BuiltTarget &target) {
+    int largest = 1;
+    for (const Row &row : all_rows()) {
+        if (row.stage == Stage::pointwise && row.params.channels_first && row.target == std::string_view(target.name)) {
+            largest = std::max(largest, row.params.rows);
+        }
+    }
+    return largest;
+}
+
+}  // namespace
+
+AlignedFloats::AlignedFloats(std::size_t count) : size_(count) {
+    if (count > 0) values_.reset(static_cast<float *>(::operator new(count * sizeof(float), std::align_val_t(cache_line))));
+}
+
+void AlignedFloats::Free::operator()(float *values) const { ::operator delete(values, std::align_val_t(cache_line)); }
+
+std::int64_t ChannelBlocks::first_of(std::int64_t block, std::int64_t channels) const {
+    return narrow ? 0 : std::min(block * lanes, channels - lanes);
+}
+
+PackedWeights pack(const LayerConfig &config, const Weights &weights, const BuiltTarget &target) {
+    const auto [height, width, channels, multiplier] = weights.depthwise_shape;
+    const std::int64_t filters = config.filters, window = height * width, depthwise_channels = channels * multiplier;
+    const float *pointwise = weights.pointwise_kernel;
+    PackedWeights packed;
+    // Reduction steps in the product's order, each the index of a depthwise channel.
+    std::vector<std::int64_t> steps;
+    steps.reserve(depthwise_channels);
+    std::int64_t bias_size = filters;
+
+    if (config.data_format == DataFormat::channels_first) {
+        packed.runs = groups_of_filters(filters, largest_filter_group(target));
+        packed.order.full = static_cast<int>(depthwise_channels);
+        for (std::int64_t q = 0; q < depthwise_channels; q++) steps.push_back(q);
+        packed.taps = AlignedFloats(window * depthwise_channels);
+        for (std::int64_t q = 0; q < depthwise_channels; q++) {
+            for (std::int64_t tap = 0; tap < window; tap++) {
+                packed.taps.data()[q * window + tap] = weights.depthwise_kernel[tap * depthwise_channels + q];
+            }
+        }
+    } else {
+        ChannelBlocks &blocks = packed.blocks;
+        // Half of the widest vectors, for which there are rows of their own, serve up to eight channels without waste.
+        blocks.lanes = target.lanes == 16 && channels <= 8 ? 8 : target.lanes;
+        blocks.narrow = channels < blocks.lanes;
+        blocks.count = (channels + blocks.lanes - 1) / blocks.lanes;
+        const std::int64_t whole = blocks.lanes == target.lanes ? channels / target.lanes : 0;
+        const std::int64_t rest = channels - whole * target.lanes;
+        packed.order.full = static_cast<int>(whole * multiplier);
+        packed.order.tails = rest > 0 ? static_cast<int>(multiplier) : 0;
+        packed.order.tail_lanes = static_cast<int>(rest);
+        packed.order.tail_first = whole > 0 && rest > 0 ? static_cast<int>(target.lanes - rest) : 0;
+        for (std::int64_t block = 0; block < whole + (rest > 0 ? 1 : 0); block++) {
+            const std::int64_t first = block * target.lanes, count = block < whole ? target.lanes : rest;
+            for (std::int64_t m = 0; m < multiplier; m++) {
+                for (std::int64_t lane = 0; lane < count; lane++) steps.push_back((first + lane) * multiplier + m);
+            }
+        }
+        packed.runs = panels_of_vectors(filters, target.lanes);
+        bias_size = packed.runs.back().first + packed.runs.back().panels * packed.runs.back().width;
+        packed.taps = AlignedFloats(blocks.count * multiplier * window * blocks.lanes);
+        float *tap_out = packed.taps.data();
+        for (std::int64_t block = 0; block < blocks.count; block++) {
+            const std::int64_t first = blocks.first_of(block, channels);
+            for (std::int64_t m = 0; m < multiplier; m++) {
+                for (std::int64_t tap = 0; tap < window; tap++) {
+                    for (std::int64_t lane = 0; lane < blocks.lanes; lane++) {
+                        const std::int64_t c = first + lane;
+                        *tap_out++ = c < channels ? weights.depthwise_kernel[tap * depthwise_channels + c * multiplier + m] : 0.0f;
+                    }
+                }
+            }
+        }
+    }
+
+    std::size_t total = 0;
+    for (PanelRun &run : packed.runs) {
+        run.offset = total;
+        total += static_cast<std::size_t>(run.panels) * run.width * depthwise_channels;
+    }
+    packed.panels = AlignedFloats(total);
+    for (const PanelRun &run : packed.runs) {
+        float *out = packed.panels.data() + run.offset;
+        for (std::int64_t panel = 0; panel < run.panels; panel++) {
+            const std::int64_t first = run.first + panel * run.width, count = std::min<std::int64_t>(run.width, filters - first);
+            for (const std::int64_t step : steps) {
+                const float *in = pointwise + step * filters + first;
+                out = std::fill_n(std::copy_n(in, count, out), run.width - count, 0.0f);
+            }
+        }
+    }
+    packed.bias = AlignedFloats(bias_size);
+    std::fill_n(packed.bias.data(), bias_size, 0.0f);
+    if (weights.bias != nullptr) std::copy_n(weights.bias, filters, packed.bias.data());
+    return packed;
+}
+
+}  // namespace sepconv

@@ -1,0 +1,66 @@
+// A layer's weights as the compiled functions read them, and where each piece lies.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "registry.h"
+#include "sepconv/layer.h"
+
+namespace sepconv {
+
+/// Floats that vectors may be loaded from: aligned to a cache line.
+class AlignedFloats {
+public:
+    AlignedFloats() = default;
+    explicit AlignedFloats(std::size_t count);
+    float *data() { return values_.get(); }
+    const float *data() const { return values_.get(); }
+    std::size_t size() const { return size_; }
+
+private:
+    struct Free {
+        void operator()(float *values) const;
+    };
+    std::unique_ptr<float, Free> values_;
+    std::size_t size_ = 0;
+};
+
+/// A run of panels of one width: `width` filters each, whose weights for one step of the reduction are neighbours.
+struct PanelRun {
+    int vectors = 0;         ///< channels_last: vectors in a panel; channels_first: 1
+    int width = 0;           ///< filters in a panel
+    std::int64_t first = 0;  ///< the first filter
+    std::int64_t filters = 0;
+    std::int64_t panels = 0;
+    std::size_t offset = 0;  ///< of the first panel in PackedWeights::panels
+};
+
+/// How the channels of a channels_last image fill vectors. The last block begins where it ends with the last channel, so some of its
+/// channels may have been in the block before; the product skips those.
+struct ChannelBlocks {
+    int lanes = 0;
+    bool narrow = false;  ///< fewer channels than lanes: the rest of the only block is zero
+    std::int64_t count = 0;
+    std::int64_t first_of(std::int64_t block, std::int64_t channels) const;
+};
+
+/// The order of the product's reduction, in the words of pointwise_tile's arguments.
+struct ReductionOrder {
+    int full = 0, tails = 0, tail_first = 0, tail_lanes = 0;
+};
+
+struct PackedWeights {
+    ChannelBlocks blocks;
+    ReductionOrder order;
+    std::vector<PanelRun> runs;
+    AlignedFloats taps;    ///< channels_last: (lane, i, j, multiplier, block); channels_first: (i, j, multiplier, c)
+    AlignedFloats panels;  ///< for each panel: (filter % width, reduction step)
+    AlignedFloats bias;    ///< filters, zeros up to the end of the last panel
+};
+
+/// Packs weights that were checked against the config already.
+PackedWeights pack(const LayerConfig &config, const Weights &weights, const BuiltTarget &target);
+
+}  // namespace sepconv

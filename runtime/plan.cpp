@@ -1,0 +1,286 @@
+// The choice of functions and tiles. Figures behind the rules are in docs/benchmarks.md.
+#include "plan.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <limits>
+
+namespace sepconv {
+namespace {
+
+std::int64_t ceil_div(std::int64_t a, std::int64_t b) { return a >= 0 ? (a + b - 1) / b : -(-a / b); }
+std::int64_t floor_div(std::int64_t a, std::int64_t b) { return a >= 0 ? a / b : -((-a + b - 1) / b); }
+std::int64_t round_up(std::int64_t a, std::int64_t b) { return ceil_div(a, b) * b; }
+
+Axis make_axis(std::int64_t input, std::int64_t kernel, std::int64_t stride, std::int64_t dilation, Padding padding) {
+    const WindowFit fit = fit_window(input, kernel, stride, dilation, padding);
+    Axis axis{input, fit.output, kernel, stride, dilation, fit.before};
+    const std::int64_t last_output = (fit.output - 1) * stride;
+    const std::int64_t first = std::max<std::int64_t>(0, ceil_div(fit.before - last_output, dilation));
+    const std::int64_t last = std::min(kernel - 1, floor_div(input - 1 + fit.before, dilation));
+    // Where a large dilation misses the image with every tap, one that reads zeros is kept.
+    axis.first_tap = std::min(first, kernel - 1);
+    axis.taps = std::max<std::int64_t>(1, last - axis.first_tap + 1);
+    return axis;
+}
+
+bool fits(int promised, std::int64_t value) { return promised == 0 || promised == value; }
+
+// The most special row for a window; `together` 1 or the largest there is.
+const Row *find_depthwise(const Plan &plan, const BuiltTarget &target, int lanes, bool single) {
+    const Row *best = nullptr;
+    auto promises = [](const RowParams &p) { return (p.kernel > 0) + (p.stride > 0) + (p.dilation > 0); };
+    for (const Row &row : all_rows()) {
+        const RowParams &p = row.params;
+        if (row.stage != Stage::depthwise || row.target != std::string_view(target.name)) continue;
+        if (p.channels_first != (plan.format == DataFormat::channels_first) || p.lanes != lanes || (p.together == 1) != single) continue;
+        if (!fits(p.kernel, plan.x.taps) || !fits(p.kernel, plan.y.taps)) continue;
+        if (!fits(p.stride, plan.x.stride_in_phase()) || !fits(p.stride, plan.y.stride_in_phase())) continue;
+        if (!fits(p.dilation, plan.x.dilation_in_phase()) || !fits(p.dilation, plan.y.dilation_in_phase())) continue;
+        if (best == nullptr || promises(p) > promises(best->params)) best = &row;
+    }
+    return best;
+}
+
+const Row *find_row(const BuiltTarget &target, Stage stage, const RowParams &wanted) {
+    for (const Row &row : all_rows()) {
+        const RowParams &p = row.params;
+        if (row.stage == stage && row.target == std::string_view(target.name) && p.channels_first == wanted.channels_first &&
+            p.lanes == wanted.lanes && p.narrow == wanted.narrow && p.vectors == wanted.vectors &&
+            (wanted.rows == 0 || p.rows == wanted.rows) && p.activation == std::string_view(wanted.activation)) {
+            return &row;
+        }
+    }
+    return nullptr;
+}
+
+// What a block of rows × vectors accumulators costs, in pixels of work. Few accumulators leave the multipliers waiting for each other
+// (measured; 20 and more overlap less with the next block when the reduction is short).
+double block_cost(int rows, int vectors, int lanes, std::int64_t reduction) {
+    const int accumulators = rows * vectors;
+    double factor = 1;
+    if (accumulators >= 20) {
+        factor = reduction < 256 ? 1.04 : 1.01;
+    } else if (accumulators < 14 && lanes == 16) {
+        factor = accumulators >= 10 ? 1.1 : accumulators >= 8 ? 1.25 : 10.0 / accumulators;
+    } else if (accumulators < 10) {
+        factor = 10.0 / accumulators;
+    }
+    return rows * factor + 0.25;
+}
+
+// Covers a number of pixels with one or two heights of blocks, cheapest first. The last block of a piece moves back to end with the
+// piece, so a piece has at least as many pixels as its block.
+PixelCover cover_pixels(const BuiltTarget &target, int vectors, std::int64_t pixels, std::int64_t reduction) {
+    constexpr double call = 1;
+    PixelCover best;
+    double least = std::numeric_limits<double>::infinity();
+    auto candidate = [&](const Row &row) {
+        return row.stage == Stage::pointwise && !row.params.channels_first && row.params.vectors == vectors &&
+               row.target == std::string_view(target.name);
+    };
+    for (const Row &a : all_rows()) {
+        if (!candidate(a) || a.params.rows > pixels) continue;
+        const int rows_a = a.params.rows;
+        const double cost_a = block_cost(rows_a, vectors, target.lanes, reduction);
+        const double alone = static_cast<double>(ceil_div(pixels, rows_a)) * cost_a + call;
+        if (alone < least) {
+            least = alone;
+            best = {PixelPiece{&a, 0, pixels}, PixelPiece{}};
+        }
+        for (const Row &b : all_rows()) {
+            if (!candidate(b) || b.params.rows >= rows_a) continue;
+            const int rows_b = b.params.rows;
+            const double cost_b = block_cost(rows_b, vectors, target.lanes, reduction);
+            for (std::int64_t blocks = std::max<std::int64_t>(1, pixels / rows_a - 2); blocks <= pixels / rows_a; blocks++) {
+                const std::int64_t rest = pixels - blocks * rows_a, start = std::min(blocks * rows_a, pixels - rows_b);
+                if (rest <= 0) continue;
+                const double both = static_cast<double>(blocks) * cost_a + static_cast<double>(ceil_div(rest, rows_b)) * cost_b + 2 * call;
+                if (both < least) {
+                    least = both;
+                    best = {PixelPiece{&a, 0, blocks * rows_a}, PixelPiece{&b, start, pixels - start}};
+                }
+            }
+        }
+    }
+    return best;
+}
+
+// channels_first: vectors of pixels, three at a time; twos where that wastes none, one where there is but one.
+PixelCover cover_pixel_vectors(const BuiltTarget &target, int filters, std::int64_t pixels) {
+    auto row = [&](int vectors) {
+        return find_row(target, Stage::pointwise, {.channels_first = true, .lanes = target.lanes, .rows = filters, .vectors = vectors});
+    };
+    const int widest = row(3) != nullptr ? 3 : 2;
+    const std::int64_t vectors = ceil_div(pixels, target.lanes);
+    std::int64_t wide = vectors - vectors % widest;
+    if (widest == 3 && vectors % 3 == 1) wide = std::max<std::int64_t>(0, vectors - 4);
+    const int rest = static_cast<int>(vectors - wide);
+    const std::int64_t start = wide * target.lanes;
+    const PixelPiece second = rest > 0 ? PixelPiece{row(rest == 4 ? 2 : rest), start, pixels - start} : PixelPiece{};
+    if (wide == 0) return {second, PixelPiece{}};
+    return {PixelPiece{row(widest), 0, std::min(start, pixels)}, second};
+}
+
+Epilogue make_epilogue(const Activation &activation, const BuiltTarget &target) {
+    constexpr float infinity = std::numeric_limits<float>::infinity();
+    Epilogue epilogue{EpilogueKind::clamp, -infinity, infinity, nullptr};
+    switch (activation.kind) {
+        case ActivationKind::linear:
+            return epilogue;
+        case ActivationKind::relu6:
+            epilogue.low = 0, epilogue.high = 6;
+            return epilogue;
+        case ActivationKind::hard_tanh:
+            epilogue.low = -1, epilogue.high = 1;
+            return epilogue;
+        case ActivationKind::relu:
+            if (activation.b == 0 && activation.c == 0) {
+                epilogue.low = 0, epilogue.high = activation.a;
+                return epilogue;
+            }
+            break;
+        default:
+            break;
+    }
+    std::string name(sepconv::name(activation.kind));
+    if (activation.kind == ActivationKind::hard_sigmoid_keras2) name = "hard_sigmoid_keras2";
+    if (activation.kind == ActivationKind::gelu_approximate) name = "gelu_approximate";
+    epilogue.activated = find_row(target, Stage::activated, {.activation = name.c_str(), .lanes = target.lanes});
+    epilogue.kind = EpilogueKind::elementwise;
+    if (!is_elementwise(activation.kind)) {
+        const bool innermost = activation.axes.size() == 1 && (activation.axes[0] == -1 || activation.axes[0] == 3);
+        epilogue.kind = innermost ? EpilogueKind::rows : EpilogueKind::image;
+    }
+    return epilogue;
+}
+
+// Whether any output of the tile's columns (or of all rows) reads beside the image.
+std::int64_t outputs_inside(const Axis &axis) {
+    const std::int64_t first = std::max<std::int64_t>(0, ceil_div(-axis.position(0, 0), axis.stride));
+    const std::int64_t last_tap = axis.position(0, 0) + (axis.taps - 1) * axis.dilation;
+    const std::int64_t end = std::min(axis.output, floor_div(axis.input - 1 - last_tap, axis.stride) + 1);
+    return std::max<std::int64_t>(0, end - first);
+}
+
+}  // namespace
+
+std::int64_t private_cache_bytes() {
+    static const std::int64_t bytes = [] {
+        const long found = sysconf(_SC_LEVEL2_CACHE_SIZE);
+        return std::clamp<std::int64_t>(found > 0 ? found : 0, 256 << 10, 2 << 20);
+    }();
+    return bytes;
+}
+
+Plan make_plan(const LayerConfig &config, const PackedWeights &packed, const BuiltTarget &target, const Shape &input, bool rows_contiguous,
+               int concurrency) {
+    Plan plan;
+    const bool first = config.data_format == DataFormat::channels_first;
+    plan.format = config.data_format;
+    plan.batch = input[0];
+    plan.channels = input[first ? 1 : 3];
+    plan.multiplier = config.depth_multiplier;
+    plan.filters = config.filters;
+    plan.y = make_axis(input[first ? 2 : 1], config.kernel_size[0], config.strides[0], config.dilation_rate[0], config.padding);
+    plan.x = make_axis(input[first ? 3 : 2], config.kernel_size[1], config.strides[1], config.dilation_rate[1], config.padding);
+    // Rows of one phase of a dilation lie as without one, and share what they read.
+    if (plan.y.dilation > 1 && plan.y.taps > 1) plan.y.step = plan.y.dilation;
+    plan.epilogue = make_epilogue(config.activation, target);
+    const bool half_tile = config.activation.kind == ActivationKind::glu;
+
+    // The tile: whole rows, as many as keep the scratch within a third of the cache that a core has for itself; less makes the product
+    // read its panels more often, more evicts them.
+    const std::int64_t lanes = target.lanes;
+    const std::int64_t blocks = first ? plan.channels : packed.blocks.count;
+    const std::int64_t floats_per_pixel = (first ? plan.channels : blocks * lanes) * plan.multiplier;
+    const std::int64_t budget = std::max<std::int64_t>(1, private_cache_bytes() * 3 / 10 / 4);
+    const std::int64_t rows = plan.y.outputs(0);
+    plan.tile_width = plan.x.output;
+    const bool needs_rows = first && plan.epilogue.kind == EpilogueKind::rows;
+    if (!needs_rows && plan.x.output > 2 * std::max<std::int64_t>(budget / floats_per_pixel, 4 * lanes)) {
+        const std::int64_t wanted = std::max<std::int64_t>(budget / floats_per_pixel, 4 * lanes);
+        plan.tile_width = ceil_div(plan.x.output, ceil_div(plan.x.output, wanted));
+    }
+    plan.tiles_x = ceil_div(plan.x.output, plan.tile_width);
+    plan.tile_height = std::clamp<std::int64_t>(budget / (plan.tile_width * floats_per_pixel), 1, rows);
+    constexpr std::int64_t least_pixels = 14;  // a block of the product
+    if (plan.tile_width * plan.tile_height < least_pixels) {
+        plan.tile_height = std::min(rows, ceil_div(least_pixels, plan.tile_width));
+    }
+    plan.tiles_y = ceil_div(rows, plan.tile_height);
+    const std::int64_t others = plan.batch * plan.y.phases() * plan.tiles_x;
+    if (concurrency > 1 && others > 0 && others * plan.tiles_y < 8 * concurrency) {
+        plan.tiles_y = std::clamp<std::int64_t>(round_up(others * plan.tiles_y, concurrency) / others, 1, rows);
+    }
+    plan.tile_height = ceil_div(rows, plan.tiles_y);
+    plan.tiles_y = ceil_div(rows, plan.tile_height);
+    plan.tiles = others * plan.tiles_y;
+    plan.tasks = static_cast<int>(std::clamp<std::int64_t>(plan.tiles, 1, concurrency));
+    // A wake-up of another thread costs several microseconds.
+    const double operations = 2.0 * static_cast<double>(plan.batch * plan.y.output * plan.x.output) *
+                              static_cast<double>(plan.channels * plan.multiplier) *
+                              static_cast<double>(plan.x.taps * plan.y.taps + plan.filters);
+    constexpr double worth_waking = 2e6;
+    if (operations < worth_waking) plan.tasks = 1;
+    plan.flat = plan.tiles_x == 1 && plan.y.step == 1 && (rows_contiguous || half_tile);
+
+    // The depthwise stage.
+    const int depthwise_lanes = first ? target.lanes : packed.blocks.lanes;
+    plan.depthwise = find_depthwise(plan, target, depthwise_lanes, false);
+    plan.depthwise_single = find_depthwise(plan, target, depthwise_lanes, true);
+    const std::int64_t inside = outputs_inside(plan.x);
+    const bool no_border = inside == plan.x.output && outputs_inside(plan.y) == plan.y.output;
+    if (first) {
+        plan.direct = no_border && plan.x.stride == 1 && plan.tile_width >= lanes && plan.tiles_x == 1;
+    } else {
+        plan.padded = find_row(target, Stage::padded, {.lanes = depthwise_lanes, .narrow = packed.blocks.narrow});
+        // Long rows and strides read the inside where it lies: the copy would cost more than the test that it saves.
+        constexpr std::int64_t long_row = 48;
+        plan.direct = !packed.blocks.narrow && inside > 0 && (no_border || plan.x.stride > 1 || plan.x.output >= long_row);
+    }
+    const std::int64_t span_y = plan.y.span(plan.tile_height);
+    std::int64_t strip = 0;
+    if (first) {
+        const std::int64_t columns = std::max(plan.tile_width, lanes);
+        const std::int64_t pitch = plan.x.stride == 1 ? plan.x.span(columns) : columns + (plan.x.taps - 1) / plan.x.stride;
+        strip = pitch * plan.x.stride * span_y;
+        // Wide and narrow tiles alike end with a vector, which may reach beyond the last row.
+        plan.strip_floats = lanes;
+    } else {
+        strip = plan.x.span(plan.tile_width) * span_y * depthwise_lanes;
+    }
+    const std::int64_t strip_budget = 6 << 10;  // with the taps and the scratch that is written, within the first-level cache
+    plan.strip_blocks = std::clamp<std::int64_t>(strip_budget / strip, 1, blocks);
+    plan.strip_floats += round_up(strip * plan.strip_blocks, 16);
+
+    // The product.
+    const std::int64_t tile_pixels = plan.tile_width * plan.tile_height;
+    if (plan.flat) {
+        plan.pixels[0] = tile_pixels;
+        plan.pixels[1] = (rows - (plan.tiles_y - 1) * plan.tile_height) * plan.tile_width;
+    } else {
+        plan.pixels[0] = plan.tile_width;
+        plan.pixels[1] = plan.x.output - (plan.tiles_x - 1) * plan.tile_width;
+    }
+    for (std::size_t run = 0; run < packed.runs.size(); run++) {
+        for (int last = 0; last < 2; last++) {
+            plan.covers[run][last] =
+                first ? cover_pixel_vectors(target, packed.runs[run].width, plan.pixels[last])
+                      : cover_pixels(target, packed.runs[run].vectors, plan.pixels[last], plan.channels * plan.multiplier);
+        }
+    }
+    if (first) {
+        // The last panel of vectors reads beyond the pixels, and a short row's vector writes beyond them.
+        plan.pixel_pitch = round_up(tile_pixels + 3 * lanes, 16);
+        if (plan.pixel_pitch % 1024 == 0) plan.pixel_pitch += 16;  // else every channel falls into the same sets of the cache
+        plan.scratch_floats = plan.pixel_pitch * floats_per_pixel;
+    } else {
+        plan.scratch_floats = tile_pixels * floats_per_pixel;
+    }
+    if (half_tile) plan.temporary_floats = round_up(tile_pixels * plan.filters, 16);
+    return plan;
+}
+
+}  // namespace sepconv

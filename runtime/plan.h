@@ -1,0 +1,90 @@
+// The plan: for one layer and one input shape, which functions of the table run, over which tiles. The choice of functions by cost is
+// written down here and nowhere else.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <string>
+
+#include "packing.h"
+#include "registry.h"
+#include "sepconv/config.h"
+
+namespace sepconv {
+
+/// One spatial dimension of the layer on one image.
+struct Axis {
+    std::int64_t input = 0, output = 0;
+    std::int64_t kernel = 0, stride = 0, dilation = 0;
+    std::int64_t before = 0;               ///< zeros before the image
+    std::int64_t first_tap = 0, taps = 0;  ///< the taps that meet the image at all
+    std::int64_t step = 1;                 ///< 1, or the dilation: a tile then holds outputs that lie that far apart
+    std::int64_t phases() const { return step < output ? step : output; }
+    std::int64_t outputs(std::int64_t phase) const { return (output - phase + step - 1) / step; }
+    /// The stride and dilation that are left inside a phase, and the input position of tap first_tap for an output of the phase.
+    std::int64_t stride_in_phase() const { return step > 1 ? 1 : stride; }
+    std::int64_t dilation_in_phase() const { return step > 1 ? 1 : dilation; }
+    std::int64_t position(std::int64_t phase, std::int64_t index) const {
+        return (step > 1 ? phase + step * index : index * stride) - before + first_tap * dilation;
+    }
+    /// Positions that `count` neighbouring outputs of a phase read, `step` apart.
+    std::int64_t span(std::int64_t count) const { return (count - 1) * stride_in_phase() + (taps - 1) * dilation_in_phase() + 1; }
+};
+
+/// One call of the product for a panel run: a function and the pixels that it covers.
+struct PixelPiece {
+    const Row *row = nullptr;
+    std::int64_t first = 0, count = 0;
+};
+/// Pixels covered by at most two functions.
+using PixelCover = std::array<PixelPiece, 2>;
+
+enum class EpilogueKind { clamp, elementwise, rows, image };
+
+/// What happens to the product before the tile is left.
+struct Epilogue {
+    EpilogueKind kind = EpilogueKind::clamp;
+    float low = 0, high = 0;         ///< clamp
+    const Row *activated = nullptr;  ///< elementwise, rows: null for sparsemax, which is plain C++
+};
+
+struct Plan {
+    std::int64_t batch = 0, channels = 0, multiplier = 0, filters = 0;  ///< filters of the product; glu may halve the output's
+    Axis x, y;
+    DataFormat format = DataFormat::channels_last;
+
+    // Tiles: rectangles of outputs of one phase of rows.
+    std::int64_t tile_width = 0, tile_height = 0;
+    std::int64_t tiles_x = 0, tiles_y = 0, tiles = 0;  ///< of one image and phase; of everything
+    bool flat = false;                                 ///< the product takes the tile's rows as one
+    int tasks = 1;                                     ///< that may run at once
+
+    // The depthwise stage.
+    const Row *padded = nullptr;            ///< channels_last only
+    const Row *depthwise = nullptr;         ///< for whole rows of the tile
+    const Row *depthwise_single = nullptr;  ///< the same, one pixel or row together, for what is smaller
+    bool direct = false;                    ///< the inside is read from the image, only the border from a strip
+    std::int64_t strip_blocks = 1;          ///< channel blocks (channels_first: channels) in a strip
+
+    // The product, by panel run and by the pixels that it covers at once: a whole tile's, or the last one's.
+    static constexpr int max_runs = 8;
+    std::int64_t pixels[2] = {0, 0};
+    PixelCover covers[max_runs][2];
+    std::int64_t pixel_pitch = 0;  ///< channels_first: floats from one depthwise channel to the next in the scratch
+
+    Epilogue epilogue;
+
+    // Floats of scratch for one task.
+    std::size_t scratch_floats = 0, strip_floats = 0, temporary_floats = 0;
+    std::size_t task_floats() const { return scratch_floats + strip_floats + temporary_floats; }
+};
+
+/// @param rows_contiguous  the output's rows follow each other without a gap, so that the product may run across them.
+/// @throws ShapeError
+Plan make_plan(const LayerConfig &config, const PackedWeights &packed, const BuiltTarget &target, const Shape &input, bool rows_contiguous,
+               int concurrency);
+
+/// The last level of cache that a core has for itself, in bytes.
+std::int64_t private_cache_bytes();
+
+}  // namespace sepconv

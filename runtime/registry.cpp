@@ -1,0 +1,95 @@
+// The generated registry made into arrays, and the choice of a target.
+#include "registry.h"
+
+#include <array>
+#include <cstdint>
+
+#define SEPCONV_TARGET(name, halide, lanes)
+#define SEPCONV_ROW(stage, name, target, covers, ...) SEPCONV_DECLARE_##stage(sepconv_##name##_##target)
+#define SEPCONV_DECLARE_padded(symbol) int symbol(halide_buffer_t *, int, int, int, int, int, halide_buffer_t *);
+#define SEPCONV_DECLARE_depthwise(symbol) int symbol(halide_buffer_t *, halide_buffer_t *, int, int, int, int, int, int, halide_buffer_t *);
+#define SEPCONV_DECLARE_pointwise(symbol) \
+    int symbol(halide_buffer_t *, halide_buffer_t *, halide_buffer_t *, int, int, int, int, float, float, halide_buffer_t *);
+#define SEPCONV_DECLARE_activated(symbol) int symbol(halide_buffer_t *, float, float, float, halide_buffer_t *);
+extern "C" {
+#include "sepconv_registry.inc"
+}
+#undef SEPCONV_TARGET
+#undef SEPCONV_ROW
+
+namespace sepconv {
+namespace {
+
+constexpr Row with(Row row, PaddedFunction function) {
+    row.padded = function;
+    return row;
+}
+constexpr Row with(Row row, DepthwiseFunction function) {
+    row.depthwise = function;
+    return row;
+}
+constexpr Row with(Row row, PointwiseFunction function) {
+    row.pointwise = function;
+    return row;
+}
+constexpr Row with(Row row, ActivatedFunction function) {
+    row.activated = function;
+    return row;
+}
+
+constexpr BuiltTarget targets[] = {
+#define SEPCONV_TARGET(name, halide, lanes) {#name, halide, lanes},
+#define SEPCONV_ROW(...)
+#include "sepconv_registry.inc"
+#undef SEPCONV_TARGET
+#undef SEPCONV_ROW
+};
+
+constexpr Row rows[] = {
+#define SEPCONV_TARGET(...)
+#define SEPCONV_ROW(stage, name, target, covers, ...) \
+    with(Row{#name, Stage::stage, #target, covers, RowParams{__VA_ARGS__}}, &sepconv_##name##_##target),
+#include "sepconv_registry.inc"
+#undef SEPCONV_TARGET
+#undef SEPCONV_ROW
+};
+
+struct Feature {
+    std::string_view name;
+    halide_target_feature_t feature;
+};
+constexpr Feature features[] = {{"sse41", halide_target_feature_sse41},
+                                {"avx", halide_target_feature_avx},
+                                {"avx2", halide_target_feature_avx2},
+                                {"fma", halide_target_feature_fma},
+                                {"f16c", halide_target_feature_f16c},
+                                {"avx512", halide_target_feature_avx512},
+                                {"avx512_skylake", halide_target_feature_avx512_skylake}};
+
+}  // namespace
+
+std::span<const Row> all_rows() { return rows; }
+std::span<const BuiltTarget> built_targets() { return targets; }
+
+const BuiltTarget *find_target(std::string_view name) {
+    for (const BuiltTarget &target : targets) {
+        if (name == target.name) return &target;
+    }
+    return nullptr;
+}
+
+bool runs_here(const BuiltTarget &target) {
+    constexpr int words = (halide_target_feature_end + 63) / 64;
+    std::array<std::uint64_t, words> wanted = {};
+    std::string_view rest = target.halide;
+    while (!rest.empty()) {
+        const std::string_view word = rest.substr(0, rest.find('-'));
+        for (const Feature &feature : features) {
+            if (word == feature.name) wanted[feature.feature / 64] |= std::uint64_t(1) << (feature.feature % 64);
+        }
+        rest.remove_prefix(word.size() == rest.size() ? word.size() : word.size() + 1);
+    }
+    return halide_can_use_target_features(words, wanted.data()) != 0;
+}
+
+}  // namespace sepconv

@@ -1,0 +1,396 @@
+// The tile loop, for both data formats: depthwise → scratch → product with bias and clamp → activation.
+#include "tile_loop.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <atomic>
+#include <cstring>
+#include <limits>
+
+#include "axis.h"
+#include "threads.h"
+
+namespace sepconv {
+namespace {
+
+std::int64_t ceil_div(std::int64_t a, std::int64_t b) { return a >= 0 ? (a + b - 1) / b : -(-a / b); }
+
+// A float32 buffer on the stack; all minima are 0.
+template <int rank>
+struct Buffer {
+    halide_dimension_t dimensions[rank];
+    halide_buffer_t buffer;
+
+    explicit Buffer(const float *values) : buffer() {
+        buffer.host = reinterpret_cast<std::uint8_t *>(const_cast<float *>(values));
+        buffer.type = halide_type_t(halide_type_float, 32);
+        buffer.dimensions = rank;
+        buffer.dim = dimensions;
+    }
+    Buffer(const Buffer &) = delete;
+    Buffer &dim(int i, std::int64_t extent, std::int64_t stride) {
+        dimensions[i] = halide_dimension_t(0, static_cast<std::int32_t>(extent), static_cast<std::int32_t>(stride));
+        return *this;
+    }
+    operator halide_buffer_t *() { return &buffer; }
+};
+
+// Where the range of `count` positions from `start` on, `step` apart, meets [0, size): how many lie before, and how many inside.
+struct Border {
+    std::int64_t before, inside;
+    Border(std::int64_t start, std::int64_t count, std::int64_t step, std::int64_t size) {
+        before = std::clamp<std::int64_t>(ceil_div(-start, step), 0, count);
+        inside = std::clamp<std::int64_t>(ceil_div(size - start, step), before, count) - before;
+    }
+};
+
+struct Tile {
+    std::int64_t image, phase;
+    std::int64_t x, width;   // outputs
+    std::int64_t y, height;  // outputs of the phase
+};
+
+class TileLoop {
+public:
+    TileLoop(const Plan &plan, const PackedWeights &packed, const Activation &activation, const TensorView<const float> &input,
+             const TensorView<float> &output)
+        : plan_(plan), packed_(packed), activation_(activation), input_(input), output_(output) {
+        const bool first = plan.format == DataFormat::channels_first;
+        in_x_ = input.strides[first ? 3 : 2], in_y_ = input.strides[first ? 2 : 1], in_c_ = first ? input.strides[1] : 1;
+        out_x_ = output.strides[first ? 3 : 2], out_y_ = output.strides[first ? 2 : 1], out_f_ = first ? output.strides[1] : 1;
+    }
+
+    void run_tile(std::int64_t index, float *scratch) const {
+        const std::int64_t tx = index % plan_.tiles_x;
+        index /= plan_.tiles_x;
+        const std::int64_t ty = index % plan_.tiles_y;
+        index /= plan_.tiles_y;
+        const std::int64_t phase = index % plan_.y.phases(), image = index / plan_.y.phases();
+        Tile tile{image, phase, tx * plan_.tile_width, 0, ty * plan_.tile_height, 0};
+        tile.width = std::min(plan_.tile_width, plan_.x.output - tile.x);
+        tile.height = std::min(plan_.tile_height, plan_.y.outputs(phase) - tile.y);
+        if (tile.height <= 0) return;  // the last phases may have a row less
+        float *strip = scratch + plan_.scratch_floats, *temporary = strip + plan_.strip_floats;
+        if (plan_.format == DataFormat::channels_first) {
+            depthwise_channels_first(tile, scratch, strip);
+        } else {
+            depthwise_channels_last(tile, scratch, strip);
+        }
+        // A tile of its own for what cannot stay where the product puts it.
+        const bool half = activation_.kind == ActivationKind::glu;
+        float *out = output_.data + image * output_.strides[0] + (phase + tile.y * plan_.y.step) * out_y_ + tile.x * out_x_;
+        const bool first = plan_.format == DataFormat::channels_first;
+        Target target{out, out_x_, out_y_ * plan_.y.step, out_f_};
+        if (half)
+            target = {temporary, first ? 1 : plan_.filters, tile.width * (first ? 1 : plan_.filters), first ? tile.width * tile.height : 1};
+        pointwise(tile, scratch, target);
+        activate(tile, target, out);
+    }
+
+private:
+    // Where the product writes: the strides of pixels, rows and filters.
+    struct Target {
+        float *data;
+        std::int64_t x, y, f;
+    };
+
+    // ---- depthwise, channels_last: scratch (lane, pixel, multiplier, block)
+
+    void depthwise_channels_last(const Tile &tile, float *scratch, float *strip) const {
+        const Axis &x = plan_.x, &y = plan_.y;
+        if (!plan_.direct) return from_strip(tile, 0, tile.width, 0, tile.height, scratch, strip);
+        // The outputs whose taps all lie in the image.
+        auto inside = [](const Axis &axis, std::int64_t phase, std::int64_t start, std::int64_t count, std::int64_t &begin,
+                         std::int64_t &end) {
+            const std::int64_t position = axis.position(phase, start), step = axis.step > 1 ? axis.step : axis.stride;
+            const std::int64_t reach = (axis.taps - 1) * axis.dilation;
+            begin = std::clamp<std::int64_t>(ceil_div(-position, step), 0, count);
+            end = std::clamp<std::int64_t>(ceil_div(axis.input - reach - position, step), begin, count);
+        };
+        std::int64_t x0, x1, y0, y1;
+        inside(x, 0, tile.x, tile.width, x0, x1);
+        inside(y, tile.phase, tile.y, tile.height, y0, y1);
+        if (x0 == x1 || y0 == y1) return from_strip(tile, 0, tile.width, 0, tile.height, scratch, strip);
+        from_strip(tile, 0, tile.width, 0, y0, scratch, strip);
+        from_strip(tile, 0, x0, y0, y1, scratch, strip);
+        from_image(tile, x0, x1, y0, y1, scratch);
+        from_strip(tile, x1, tile.width, y0, y1, scratch, strip);
+        from_strip(tile, 0, tile.width, y1, tile.height, scratch, strip);
+    }
+
+    void from_image(const Tile &tile, std::int64_t x0, std::int64_t x1, std::int64_t y0, std::int64_t y1, float *scratch) const {
+        const std::int64_t lanes = packed_.blocks.lanes, whole = plan_.channels / lanes;
+        const float *pixel = pixel_at(tile, x0, y0);
+        const std::int64_t width = plan_.x.span(x1 - x0), height = plan_.y.span(y1 - y0), row = in_y_ * plan_.y.step;
+        auto blocks = [&](std::int64_t block, std::int64_t count) {
+            Buffer<4> padded(pixel + packed_.blocks.first_of(block, plan_.channels));
+            padded.dim(0, lanes, 1).dim(1, width, in_x_).dim(2, height, row).dim(3, count, lanes);
+            call_depthwise(tile, padded, block, count, x0, x1, y0, y1, scratch);
+        };
+        if (whole > 0) blocks(0, whole);
+        if (whole < packed_.blocks.count) blocks(whole, 1);
+    }
+
+    void from_strip(const Tile &tile, std::int64_t x0, std::int64_t x1, std::int64_t y0, std::int64_t y1, float *scratch,
+                    float *strip) const {
+        if (x0 >= x1 || y0 >= y1) return;
+        const std::int64_t lanes = packed_.blocks.lanes, width = plan_.x.span(x1 - x0), height = plan_.y.span(y1 - y0);
+        const std::int64_t step = plan_.y.step, column = plan_.x.position(0, tile.x + x0), row = plan_.y.position(tile.phase, tile.y + y0);
+        const Border border_x(column, width, 1, plan_.x.input), border_y(row, height, step, plan_.y.input);
+        const float *image = input_.data + tile.image * input_.strides[0];
+        if (border_x.inside > 0 && border_y.inside > 0) {
+            image += (row + border_y.before * step) * in_y_ + (column + border_x.before) * in_x_;
+        }
+        for (std::int64_t block = 0; block < packed_.blocks.count; block += plan_.strip_blocks) {
+            const std::int64_t count = std::min(plan_.strip_blocks, packed_.blocks.count - block), first = block * lanes;
+            const std::int64_t channels = plan_.channels - first;
+            // A last block that begins before its place belongs to its own channels: pass it alone.
+            const bool shifted = !packed_.blocks.narrow && channels < lanes;
+            Buffer<3> pixels(shifted ? image + plan_.channels - lanes : image + first);
+            pixels.dim(0, shifted ? lanes : channels, 1).dim(1, border_x.inside, in_x_).dim(2, border_y.inside, in_y_ * step);
+            Buffer<4> padded(strip);
+            padded.dim(0, lanes, 1).dim(1, width, lanes).dim(2, height, lanes * width).dim(3, count, lanes * width * height);
+            plan_.padded->padded(pixels, static_cast<int>(shifted ? lanes : channels), static_cast<int>(border_x.before),
+                                 static_cast<int>(border_x.inside), static_cast<int>(border_y.before), static_cast<int>(border_y.inside),
+                                 padded);
+            call_depthwise(tile, padded, block, count, x0, x1, y0, y1, scratch);
+        }
+    }
+
+    void call_depthwise(const Tile &tile, halide_buffer_t *padded, std::int64_t block, std::int64_t count, std::int64_t x0, std::int64_t x1,
+                        std::int64_t y0, std::int64_t y1, float *scratch) const {
+        const std::int64_t lanes = packed_.blocks.lanes, window = plan_.x.kernel * plan_.y.kernel, multiplier = plan_.multiplier;
+        const Row &row = x1 - x0 >= plan_.depthwise->params.together ? *plan_.depthwise : *plan_.depthwise_single;
+        const std::int64_t pixel = row.params.pixel_stride, pixels = tile.width * tile.height;
+        Buffer<5> taps(packed_.taps.data() +
+                       (block * multiplier * window + plan_.y.first_tap * plan_.x.kernel + plan_.x.first_tap) * lanes);
+        taps.dim(0, lanes, 1).dim(1, plan_.x.taps, lanes).dim(2, plan_.y.taps, lanes * plan_.x.kernel);
+        taps.dim(3, multiplier, lanes * window).dim(4, count, lanes * window * multiplier);
+        Buffer<5> out(scratch + (block * multiplier * pixels + y0 * tile.width + x0) * pixel);
+        out.dim(0, lanes, 1).dim(1, x1 - x0, pixel).dim(2, y1 - y0, pixel * tile.width);
+        out.dim(3, multiplier, pixel * pixels).dim(4, count, pixel * pixels * multiplier);
+        call(row, padded, taps, out);
+    }
+
+    // ---- depthwise, channels_first: scratch (pixel, depthwise channel)
+
+    void depthwise_channels_first(const Tile &tile, float *scratch, float *strip) const {
+        const std::int64_t lanes = plan_.depthwise->params.lanes, stride = plan_.x.stride, step = plan_.y.step;
+        const std::int64_t columns = std::max(tile.width, lanes), height = plan_.y.span(tile.height);
+        const std::int64_t column = plan_.x.position(0, tile.x), row = plan_.y.position(tile.phase, tile.y);
+        const float *image = input_.data + tile.image * input_.strides[0];
+        const Row &function = tile.height >= plan_.depthwise->params.together ? *plan_.depthwise : *plan_.depthwise_single;
+        const std::int64_t window = plan_.x.kernel * plan_.y.kernel, multiplier = plan_.multiplier;
+        auto depthwise = [&](halide_buffer_t *padded, std::int64_t c, std::int64_t count) {
+            Buffer<5> taps(packed_.taps.data() + c * multiplier * window + plan_.y.first_tap * plan_.x.kernel + plan_.x.first_tap);
+            taps.dim(0, plan_.x.taps, 1)
+                .dim(1, plan_.y.taps, plan_.x.kernel)
+                .dim(2, multiplier, window)
+                .dim(3, count, window * multiplier)
+                .dim(4, 1, 0);
+            Buffer<5> out(scratch + c * multiplier * plan_.pixel_pitch);
+            // A row shorter than a vector is computed a vector wide; the next row, which is written later, puts its beginning right.
+            out.dim(0, columns, 1).dim(1, tile.height, tile.width).dim(2, multiplier, plan_.pixel_pitch);
+            out.dim(3, count, plan_.pixel_pitch * multiplier).dim(4, 1, 0);
+            call(function, padded, taps, out);
+        };
+        if (plan_.direct) {
+            for (std::int64_t c = 0; c < plan_.channels; c++) {
+                Buffer<4> padded(image + c * in_c_ + row * in_y_ + column);
+                padded.dim(0, plan_.x.span(tile.width), 1).dim(1, 1, 0).dim(2, height, in_y_ * step).dim(3, 1, 0);
+                depthwise(padded, c, 1);
+            }
+            return;
+        }
+        const std::int64_t pitch = stride == 1 ? plan_.x.span(columns) : columns + (plan_.x.taps - 1) / stride, width = pitch * stride;
+        const Border border_x(column, width, 1, plan_.x.input), border_y(row, height, step, plan_.y.input);
+        for (std::int64_t c = 0; c < plan_.channels; c += plan_.strip_blocks) {
+            const std::int64_t count = std::min(plan_.strip_blocks, plan_.channels - c);
+            for (std::int64_t i = 0; i < count; i++) {
+                float *out = strip + i * width * height;
+                for (std::int64_t r = 0; r < height; r++, out += width) {
+                    if (r < border_y.before || r >= border_y.before + border_y.inside || border_x.inside == 0) {
+                        std::fill_n(out, width, 0.0f);
+                        continue;
+                    }
+                    const float *in = image + (c + i) * in_c_ + (row + r * step) * in_y_ + (column + border_x.before);
+                    copy_row(in, out, width, stride, pitch, border_x);
+                }
+            }
+            Buffer<4> padded(strip);
+            padded.dim(0, pitch, 1).dim(1, stride, pitch).dim(2, height, width).dim(3, count, width * height);
+            depthwise(padded, c, count);
+        }
+    }
+
+    // One row with its border; with a stride, the columns of each phase together.
+    static void copy_row(const float *in, float *out, std::int64_t width, std::int64_t stride, std::int64_t pitch, const Border &border) {
+        const std::int64_t end = border.before + border.inside;
+        if (stride == 1) {
+            std::fill_n(out, border.before, 0.0f);
+            std::memcpy(out + border.before, in, border.inside * sizeof(float));
+            std::fill_n(out + end, width - end, 0.0f);
+            return;
+        }
+        for (std::int64_t phase = 0; phase < stride; phase++, out += pitch) {
+            // Columns stride·x + phase.
+            const std::int64_t first = std::clamp<std::int64_t>(ceil_div(border.before - phase, stride), 0, pitch);
+            const std::int64_t last = std::clamp<std::int64_t>(ceil_div(end - phase, stride), first, pitch);
+            std::fill_n(out, first, 0.0f);
+            const float *from = in + stride * first + phase - border.before;
+            for (std::int64_t x = first; x < last; x++, from += stride) out[x] = *from;
+            std::fill_n(out + last, pitch - last, 0.0f);
+        }
+    }
+
+    void call(const Row &row, halide_buffer_t *padded, halide_buffer_t *taps, halide_buffer_t *out) const {
+        row.depthwise(padded, taps, static_cast<int>(plan_.x.stride_in_phase()), static_cast<int>(plan_.y.stride_in_phase()),
+                      static_cast<int>(plan_.x.dilation_in_phase()), static_cast<int>(plan_.y.dilation_in_phase()),
+                      static_cast<int>(plan_.x.taps), static_cast<int>(plan_.y.taps), out);
+    }
+
+    const float *pixel_at(const Tile &tile, std::int64_t x, std::int64_t y) const {
+        return input_.data + tile.image * input_.strides[0] + plan_.y.position(tile.phase, tile.y + y) * in_y_ +
+               plan_.x.position(0, tile.x + x) * in_x_;
+    }
+
+    // ---- the product
+
+    void pointwise(const Tile &tile, const float *scratch, const Target &out) const {
+        const std::int64_t tile_pixels = tile.width * tile.height;
+        const std::int64_t pixels = plan_.flat ? tile_pixels : tile.width, calls = plan_.flat ? 1 : tile.height;
+        const int last = pixels != plan_.pixels[0];
+        for (std::size_t i = 0; i < packed_.runs.size(); i++) {
+            const PanelRun &run = packed_.runs[i];
+            for (std::int64_t y = 0; y < calls; y++) {
+                for (const PixelPiece &piece : plan_.covers[i][last]) {
+                    if (piece.row == nullptr) continue;
+                    if (plan_.format == DataFormat::channels_first) {
+                        product_channels_first(run, piece, scratch + y * tile.width + piece.first, out.data + y * out.y + piece.first, out);
+                    } else {
+                        product_channels_last(run, piece, scratch, tile_pixels, y * tile.width + piece.first,
+                                              out.data + y * out.y + piece.first * out.x, out);
+                    }
+                }
+            }
+        }
+    }
+
+    void product_channels_last(const PanelRun &run, const PixelPiece &piece, const float *scratch, std::int64_t tile_pixels,
+                               std::int64_t pixel, float *to, const Target &out) const {
+        const std::int64_t lanes = piece.row->params.lanes, steps = plan_.channels * plan_.multiplier;
+        const ReductionOrder &order = packed_.order;
+        Buffer<3> depthwise(scratch + pixel * lanes);
+        depthwise.dim(0, lanes, 1).dim(1, piece.count, lanes).dim(2, order.full + order.tails, lanes * tile_pixels);
+        Buffer<3> panel(packed_.panels.data() + run.offset);
+        panel.dim(0, run.width, 1).dim(1, steps, run.width).dim(2, run.panels, run.width * steps);
+        Buffer<1> bias(packed_.bias.data() + run.first);
+        bias.dim(0, run.panels * run.width, 1);
+        Buffer<2> output(to + run.first);
+        output.dim(0, run.filters, 1).dim(1, piece.count, out.x);
+        piece.row->pointwise(depthwise, panel, bias, order.full, order.tails, order.tail_first, order.tail_lanes, plan_.epilogue.low,
+                             plan_.epilogue.high, output);
+    }
+
+    void product_channels_first(const PanelRun &run, const PixelPiece &piece, const float *from, float *to, const Target &out) const {
+        const std::int64_t steps = plan_.channels * plan_.multiplier;
+        Buffer<3> depthwise(from);
+        depthwise.dim(0, piece.count, 1).dim(1, steps, plan_.pixel_pitch).dim(2, 1, 0);
+        // A pipeline counts elements in 32 bits; far apart filters go in several calls.
+        const std::int64_t at_once =
+            std::clamp<std::int64_t>((std::int64_t(1) << 30) / std::max<std::int64_t>(1, out.f * run.width), 1, run.panels);
+        for (std::int64_t done = 0; done < run.panels; done += at_once) {
+            const std::int64_t panels = std::min(at_once, run.panels - done), first = run.first + done * run.width;
+            Buffer<3> panel(packed_.panels.data() + run.offset + done * run.width * steps);
+            panel.dim(0, run.width, 1).dim(1, steps, run.width).dim(2, panels, run.width * steps);
+            Buffer<1> bias(packed_.bias.data() + first);
+            bias.dim(0, panels * run.width, 1);
+            Buffer<2> output(to + first * out.f);
+            output.dim(0, piece.count, 1).dim(1, panels * run.width, out.f);
+            piece.row->pointwise(depthwise, panel, bias, packed_.order.full, 0, 0, 0, plan_.epilogue.low, plan_.epilogue.high, output);
+        }
+    }
+
+    // ---- the activation, while the tile is in cache
+
+    void activate(const Tile &tile, const Target &target, float *out) const {
+        const Epilogue &epilogue = plan_.epilogue;
+        if (epilogue.kind == EpilogueKind::clamp || epilogue.kind == EpilogueKind::image) return;
+        const bool first = plan_.format == DataFormat::channels_first, rows = epilogue.kind == EpilogueKind::rows;
+        const std::int64_t pixels = tile.width * tile.height;
+        const bool contiguous = tile.height == 1 || target.y == tile.width * target.x;
+        if (!rows && !first && target.x == plan_.filters && contiguous) {  // one dense run
+            return activate_rows(target.data, 1, pixels * plan_.filters, 0, target.data, 0);
+        }
+        if (!rows && first && contiguous) return activate_rows(target.data, plan_.filters, pixels, target.f, target.data, target.f);
+        for (std::int64_t y = 0; y < tile.height; y++) {
+            float *from = target.data + y * target.y, *to = out + y * out_y_ * plan_.y.step;
+            if (first) {
+                activate_rows(from, plan_.filters, tile.width, target.f, to, out_f_);
+            } else {
+                activate_rows(from, tile.width, plan_.filters, target.x, to, out_x_);
+            }
+        }
+    }
+
+    // `rows` rows of `length` values, `from_stride` and `to_stride` apart.
+    void activate_rows(float *from, std::int64_t rows, std::int64_t length, std::int64_t from_stride, float *to,
+                       std::int64_t to_stride) const {
+        if (rows > 1 && std::max(from_stride, to_stride) * rows >= std::numeric_limits<std::int32_t>::max()) {
+            for (std::int64_t i = 0; i < rows; i++) activate_rows(from + i * from_stride, 1, length, 0, to + i * to_stride, 0);
+            return;
+        }
+        run_activation(plan_.epilogue.activated, activation_, from, rows, length, from_stride, to, to_stride);
+    }
+
+    const Plan &plan_;
+    const PackedWeights &packed_;
+    const Activation &activation_;
+    const TensorView<const float> &input_;
+    const TensorView<float> &output_;
+    std::int64_t in_x_, in_y_, in_c_, out_x_, out_y_, out_f_;
+};
+
+// Scratch of the calling thread, for all tasks of a run. Grows to the largest that was needed and stays.
+float *thread_scratch(std::size_t floats) {
+    thread_local AlignedFloats scratch;
+    if (scratch.size() < floats) {
+        scratch = AlignedFloats();
+        scratch = AlignedFloats(floats);
+    }
+    return scratch.data();
+}
+
+}  // namespace
+
+void run_plan(const Plan &plan, const PackedWeights &packed, const Activation &activation, const TensorView<const float> &input,
+              const TensorView<float> &output, const Execution &how, int threads) {
+    const TileLoop loop(plan, packed, activation, input, output);
+    // Whole pages apart, so that no two tasks write to one line.
+    constexpr std::size_t page = 1024;
+    const std::size_t task_floats = (plan.task_floats() + page - 1) / page * page;
+    struct Run {
+        const TileLoop &loop;
+        std::int64_t tiles;
+        float *scratch;
+        std::size_t task_floats;
+        std::atomic<std::int64_t> next;
+    } run{loop, plan.tiles, thread_scratch(task_floats * plan.tasks), task_floats, 0};
+    auto task = [](void *context, int index) {
+        Run &run = *static_cast<Run *>(context);
+        for (std::int64_t tile = run.next.fetch_add(1); tile < run.tiles; tile = run.next.fetch_add(1)) {
+            run.loop.run_tile(tile, run.scratch + run.task_floats * index);
+        }
+    };
+    if (plan.tasks == 1) {
+        task(&run, 0);
+    } else if (how.executor != nullptr) {
+        how.executor->parallel_for(plan.tasks, task, &run);
+    } else {
+        pool_parallel_for(threads, plan.tasks, task, &run);
+    }
+    if (plan.epilogue.kind == EpilogueKind::image) activate_image(plan.epilogue.activated, activation, output);
+}
+
+}  // namespace sepconv

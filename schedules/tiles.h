@@ -1,0 +1,29 @@
+// Schedules of the functions over a tile, which the precompiled path is made of: how each stage fills the registers of a CPU.
+#pragma once
+
+#include <vector>
+
+#include "Halide.h"
+
+namespace sepconv {
+
+/// The copy with its border: vectors of channels.
+void schedule_padded_tile(Halide::Func strip, Halide::Var lane, int lanes, bool narrow);
+
+/// The depthwise stage, dimensions (lane, x, y, multiplier, block): `together` neighbouring pixels in registers.
+void schedule_depthwise_tile(Halide::Func scratch, Halide::Func sum, Halide::RDom taps, const std::vector<Halide::Var> &dimensions,
+                             int lanes, int together, bool window_known);
+
+/// The depthwise stage, dimensions (x, y, multiplier, c, unused): vectors along the row, `together` rows in registers.
+void schedule_depthwise_tile_channels_first(Halide::Func scratch, Halide::Func sum, Halide::RDom taps,
+                                            const std::vector<Halide::Var> &dimensions, int lanes, int together, bool window_known);
+
+/// The matrix product: vectors × rows accumulators in registers, the reduction outside them.
+void schedule_pointwise_tile(Halide::Func output, Halide::Func accumulated, Halide::Var filter, Halide::Var pixel, Halide::RDom q,
+                             Halide::RDom tail, int lanes, int vectors, int rows);
+
+/// The same with vectors of pixels and rows of filters.
+void schedule_pointwise_tile_channels_first(Halide::Func output, Halide::Func accumulated, Halide::Var pixel, Halide::Var filter,
+                                            Halide::RDom q, int lanes, int vectors, int rows);
+
+}  // namespace sepconv
