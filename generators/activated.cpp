@@ -2,8 +2,9 @@
 //
 // Halide lets the compiler reorder float arithmetic and assume that it meets no NaN and no infinity. That is wanted in polynomials,
 // where it gives fused multiply-adds, and wrong in three places, which therefore use the strict_… functions: where the steps are
-// exact only in their order, where an operand or the result may be infinite or NaN, and where a parameter is known only when called.
-// Arguments of everything else are clamped to a finite range first, with NaN put back at the end.
+// exact only in their order (the last one too: LLVM reorders a strict operand of a free addition), where an operand or the result may
+// be infinite or NaN, and where a parameter is known only when called. Arguments of everything else are clamped to a finite range
+// first, with NaN put back at the end.
 #include "activated.h"
 
 #include <cmath>
@@ -80,7 +81,7 @@ Reduced reduce(const Expr &x, int bias) {
     const float ln2_upper = 0x1.62e4p-1f, ln2_lower = 0x1.7f7d1cp-20f;
     const Expr shifted = strict_add(x * 1.44269504f, shift);
     const Expr n = strict_subtract(shifted, shift);
-    const Expr rest = strict_subtract(x, strict_multiply(n, ln2_upper)) - n * ln2_lower;
+    const Expr rest = strict_subtract(strict_subtract(x, strict_multiply(n, ln2_upper)), strict_multiply(n, ln2_lower));
     // (exp(r) − 1 − r) / r² on |r| <= ln 2 / 2: 1.5e-8 relative to exp(r) − 1.
     const Expr curve = polynomial(rest, {0.49999997f, 0.166665375f, 0.0416677222f, 0.0083672069f, 0.00138441147f});
     return {shifted, rest * rest * curve + rest};
@@ -117,14 +118,14 @@ Expr exp_everywhere(const Expr &x) {
 Expr expm1_below(const Expr &x) {
     const Reduced reduced = reduce(at_least(x, -40.0f), 127);
     const Expr scale = power_of_two(reduced.shifted);
-    return reduced.expm1 * scale + strict_subtract(scale, 1.0f);
+    return strict_add(reduced.expm1 * scale, strict_subtract(scale, 1.0f));
 }
 
 // exp(x) − 1 for any x but NaN (then it is finite). In halves, as 2^128 is no float.
 Expr expm1_everywhere(const Expr &x) {
     const Reduced reduced = reduce(at_most(at_least(x, -40.0f), 89.0f), 126);
     const Expr half = power_of_two(reduced.shifted);
-    return strict_multiply(reduced.expm1 * half + strict_subtract(half, 0.5f), 2.0f);
+    return strict_multiply(strict_add(reduced.expm1 * half, strict_subtract(half, 0.5f)), 2.0f);
 }
 
 // log(1 + x) for 0 <= x <= 1: 6e-8 relative.
