@@ -1,5 +1,9 @@
 // Schedules for x86: SSE4.1, AVX2 with FMA and AVX-512 differ in the numbers that the table of pipelines gives, not in the shape.
+#include "schedules/activated.h"
+#include "schedules/separable_conv2d.h"
 #include "schedules/tiles.h"
+
+#include <algorithm>
 
 using namespace Halide;
 
@@ -106,6 +110,156 @@ void schedule_pointwise_tile_channels_first(Func output, Func accumulated, Var p
         .unroll(pixel)
         .unroll(filter);
     accumulated.update(0).reorder(pixel, filter, q.x).vectorize(pixel, lanes, TailStrategy::RoundUp).unroll(pixel).unroll(filter);
+}
+
+namespace {
+
+// Pixels in a block of two vectors of filters: accumulators, two vectors of weights and one broadcast fill the registers.
+int block_rows(const Target &target) { return target.has_feature(Target::AVX512_Skylake) ? 14 : target.has_feature(Target::AVX2) ? 6 : 4; }
+
+// The largest vector that a dimension fills, so that its last one can move inwards and nothing is read beside the tensor.
+int lanes_within(int extent, int lanes) {
+    while (lanes > extent) lanes /= 2;
+    return lanes;
+}
+
+// As many rows of blocks as divide an extent with the least waste.
+int rows_within(int extent, int most) {
+    int best = 1;
+    double least = 1e9;
+    for (int rows = std::min(extent, most); rows >= 1; rows--) {
+        const double cost = (extent + rows - 1) / rows * (rows + 1.0);  // the block's own loop and stores count as a row
+        if (cost < least) least = cost, best = rows;
+    }
+    return best;
+}
+
+// Stored whole before the activation, for those that work along rows: the last stage then reads rows of any kind.
+void schedule_whole(Func output, const LayerStages &stages, Var inner, int lanes) {
+    for (const RowReduction &reduction : {stages.rows.largest, stages.rows.total}) {
+        if (reduction.reduced.defined()) {
+            Func partial = reduction.partial, reduced = reduction.reduced;
+            partial.compute_root();
+            reduced.compute_root();
+        }
+    }
+    output.vectorize(inner, lanes, TailStrategy::GuardWithIf);
+}
+
+}  // namespace
+
+void schedule_separable_conv2d(Func output, const LayerStages &stages, const std::vector<Var> &dimensions, Var channel, Var q,
+                               const LayerSizes &sizes, const Target &target) {
+    const Var filter = dimensions[0], x = dimensions[1], y = dimensions[2], n = dimensions[3];
+    const int natural = target.natural_vector_size<float>();
+    Func pointwise = stages.pointwise, depthwise = stages.depthwise;
+    if (stages.rows.value.defined()) {
+        pointwise.compute_root();
+        schedule_whole(output, stages, filter, natural);
+    }
+    Var xo("xo"), xi("xi"), fo("fo"), fi("fi"), fv("fv"), lane("lane"), to("to"), ti("ti"), yo("yo");
+    (void)channel;
+    if (sizes.width == 0 || sizes.height == 0 || sizes.channels == 0 || sizes.filters == 0 || stages.rows.value.defined()) {
+        // Sizes open: correct for all of them, as fast as guards allow. The functions over a tile are the fast form for open sizes.
+        if (!stages.rows.value.defined()) {
+            output.reorder(filter, x, y, n).vectorize(filter, natural, TailStrategy::GuardWithIf);
+            pointwise.compute_at(output, x);
+        }
+        pointwise.vectorize(filter, natural, TailStrategy::GuardWithIf);
+        pointwise.update().reorder(filter, stages.reduction.x, x, y, n).vectorize(filter, natural, TailStrategy::GuardWithIf);
+        if (stages.rows.value.defined()) {
+            depthwise.compute_at(pointwise, x);
+            depthwise.vectorize(q, natural, TailStrategy::GuardWithIf);
+            depthwise.update().reorder(q, stages.taps.x, stages.taps.y, x, y, n).vectorize(q, natural, TailStrategy::GuardWithIf);
+            depthwise.compute_root();
+        } else {
+            depthwise.compute_at(output, x).vectorize(q, natural, TailStrategy::GuardWithIf);
+            depthwise.update().reorder(q, stages.taps.x, stages.taps.y, x, y, n).vectorize(q, natural, TailStrategy::GuardWithIf);
+        }
+        return;
+    }
+
+    const int filter_lanes = lanes_within(sizes.filters, natural), channel_lanes = lanes_within(sizes.channels * sizes.multiplier, natural);
+    const int vectors = sizes.filters >= 2 * filter_lanes ? 2 : 1, rows = rows_within(sizes.width, block_rows(target));
+    const int together = std::min(sizes.width, 7);
+    output.split(x, xo, xi, rows, TailStrategy::ShiftInwards)
+        .split(filter, fo, fi, vectors * filter_lanes, TailStrategy::ShiftInwards)
+        .split(fi, fv, fi, filter_lanes)
+        .reorder(fi, fv, xi, xo, fo, y, n)
+        .vectorize(fi)
+        .unroll(fv)
+        .unroll(xi);
+    pointwise.compute_at(output, xo)
+        .store_in(MemoryType::Stack)
+        .bound_extent(filter, vectors * filter_lanes)
+        .bound_extent(x, rows)
+        .vectorize(filter, filter_lanes)
+        .unroll(filter)
+        .unroll(x);
+    pointwise.update().reorder(filter, x, stages.reduction.x).vectorize(filter, filter_lanes).unroll(filter).unroll(x);
+    Func tile = depthwise.in(pointwise);
+    tile.compute_at(output, y)
+        .split(q, q, lane, channel_lanes, TailStrategy::ShiftInwards)
+        .split(x, to, ti, together, TailStrategy::ShiftInwards)
+        .reorder(lane, ti, to, q)
+        .vectorize(lane)
+        .unroll(ti);
+    depthwise.compute_at(tile, to).store_in(MemoryType::Stack).bound_extent(q, channel_lanes).vectorize(q).unroll(x);
+    depthwise.update().reorder(q, x, stages.taps.x, stages.taps.y).vectorize(q).unroll(x);
+    constexpr int unrolled_taps = 25;
+    if (sizes.window <= unrolled_taps) depthwise.update().unroll(stages.taps.x).unroll(stages.taps.y);
+}
+
+void schedule_separable_conv2d_channels_first(Func output, const LayerStages &stages, const std::vector<Var> &dimensions, Var channel,
+                                              Var q, const LayerSizes &sizes, const Target &target) {
+    const Var x = dimensions[0], y = dimensions[1], filter = dimensions[2], n = dimensions[3];
+    const int natural = target.natural_vector_size<float>();
+    Func pointwise = stages.pointwise, depthwise = stages.depthwise, padded = stages.padded;
+    (void)channel;
+    if (sizes.width == 0 || sizes.height == 0 || sizes.channels == 0 || sizes.filters == 0 || stages.rows.value.defined()) {
+        const TailStrategy guard = TailStrategy::GuardWithIf;
+        if (stages.rows.value.defined()) {
+            pointwise.compute_root();
+            schedule_whole(output, stages, x, natural);
+            depthwise.compute_root();
+        } else {
+            output.reorder(x, filter, y, n).vectorize(x, natural, guard);
+            pointwise.compute_at(output, filter);
+            depthwise.compute_at(output, y);
+        }
+        pointwise.vectorize(x, natural, guard);
+        pointwise.update().reorder(x, stages.reduction.x, y, filter, n).vectorize(x, natural, guard);
+        depthwise.vectorize(x, natural, guard);
+        depthwise.update().reorder(x, stages.taps.x, stages.taps.y, y, q, n).vectorize(x, natural, guard);
+        return;
+    }
+
+    const int lanes = lanes_within(sizes.width, natural), most = target.has_feature(Target::AVX512_Skylake) ? 14 : 6;
+    const int vectors = sizes.width >= 2 * lanes ? 2 : 1, rows = rows_within(sizes.filters, most);
+    Var xo("xo"), xi("xi"), xv("xv"), fo("fo"), fi("fi"), to("to"), ti("ti");
+    output.split(x, xo, xi, vectors * lanes, TailStrategy::ShiftInwards)
+        .split(xi, xv, xi, lanes)
+        .split(filter, fo, fi, rows, TailStrategy::ShiftInwards)
+        .reorder(xi, xv, fi, fo, xo, y, n)
+        .vectorize(xi)
+        .unroll(xv)
+        .unroll(fi);
+    pointwise.compute_at(output, fo)
+        .store_in(MemoryType::Stack)
+        .bound_extent(x, vectors * lanes)
+        .bound_extent(filter, rows)
+        .vectorize(x, lanes)
+        .unroll(x)
+        .unroll(filter);
+    pointwise.update().reorder(x, filter, stages.reduction.x).vectorize(x, lanes).unroll(x).unroll(filter);
+    Func tile = depthwise.in(pointwise);
+    tile.compute_at(output, y).split(x, to, ti, lanes, TailStrategy::ShiftInwards).reorder(ti, to, q).vectorize(ti);
+    depthwise.compute_at(tile, to).store_in(MemoryType::Stack).bound_extent(x, lanes).vectorize(x);
+    depthwise.update().reorder(x, stages.taps.x, stages.taps.y).vectorize(x);
+    constexpr int unrolled_taps = 25;
+    if (sizes.window <= unrolled_taps) depthwise.update().unroll(stages.taps.x).unroll(stages.taps.y);
+    // A copy of one channel's rows with its border: vectors along a row would otherwise be gathered at both ends.
+    padded.compute_at(tile, q).vectorize(x, lanes, TailStrategy::GuardWithIf);
 }
 
 }  // namespace sepconv

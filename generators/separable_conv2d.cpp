@@ -1,0 +1,159 @@
+// The whole layer as one fused pipeline, for both data formats: what is compiled for a known shape, and what autoschedulers work on.
+// Any size may be left open (0); then it is read from the buffers.
+#include "schedules/separable_conv2d.h"
+#include "Halide.h"
+#include "activated.h"
+#include "stages.h"
+
+namespace {
+
+using namespace Halide;
+
+enum class Padding { Valid, Same };
+
+class SeparableConv2D : public Generator<SeparableConv2D> {
+public:
+    // The layer's arguments, under Keras' names where these are single numbers.
+    GeneratorParam<bool> channels_first{"channels_first", false};
+    GeneratorParam<Padding> padding{"padding", Padding::Valid, {{"valid", Padding::Valid}, {"same", Padding::Same}}};
+    GeneratorParam<int> kernel_height{"kernel_height", 3, 1, 1 << 20}, kernel_width{"kernel_width", 3, 1, 1 << 20};
+    GeneratorParam<int> stride_y{"stride_y", 1, 1, 1 << 20}, stride_x{"stride_x", 1, 1, 1 << 20};
+    GeneratorParam<int> dilation_y{"dilation_y", 1, 1, 1 << 20}, dilation_x{"dilation_x", 1, 1, 1 << 20};
+    GeneratorParam<int> depth_multiplier{"depth_multiplier", 1, 1, 1 << 20};
+    GeneratorParam<bool> use_bias{"use_bias", true};
+    /// A name of enum ActivationKind but for sparsemax; softmax and its like work along the output's innermost dimension.
+    GeneratorParam<std::string> activation{"activation", "linear"};
+    /// The activation's parameters, as enum ActivationKind documents them.
+    GeneratorParam<double> a{"a", 0}, b{"b", 0}, c{"c", 0};
+    /// Of the input, and of the product; 0: open.
+    GeneratorParam<int> height{"height", 0}, width{"width", 0}, channels{"channels", 0}, filters{"filters", 0};
+
+    /// channels_last: (c, x, y, n); channels_first: (x, y, c, n).
+    Input<Buffer<float, 4>> input{"input"};
+    /// Keras' own layout: (multiplier, c, x, y), and (filter, depthwise channel).
+    Input<Buffer<float, 4>> depthwise_kernel{"depthwise_kernel"};
+    Input<Buffer<float, 2>> pointwise_kernel{"pointwise_kernel"};
+    /// (filter); not read where use_bias is false.
+    Input<Buffer<float, 1>> bias{"bias"};
+    /// channels_last: (filter, x, y, n); channels_first: (x, y, filter, n).
+    Output<Buffer<float, 4>> output{"output"};
+
+    void generate() {
+        const int c_at = channels_first ? 2 : 0, x_at = channels_first ? 0 : 1, y_at = channels_first ? 1 : 2;
+        const Expr image_width = known(width, input.dim(x_at).extent()), image_height = known(height, input.dim(y_at).extent());
+        const Expr image_channels = known(channels, input.dim(c_at).extent());
+        const Expr depthwise_channels = image_channels * int(depth_multiplier);
+        const Expr before_x = zeros_before(image_width, kernel_width, stride_x, dilation_x);
+        const Expr before_y = zeros_before(image_height, kernel_height, stride_y, dilation_y);
+        auto order = [&](Var channel) { return channels_first ? std::vector<Var>{x, y, channel, n} : std::vector<Var>{channel, x, y, n}; };
+        auto at = [&](const Expr &channel, const Expr &column, const Expr &row) {
+            return channels_first ? std::vector<Expr>{column, row, channel, n} : std::vector<Expr>{channel, column, row, n};
+        };
+
+        stages.padded = Func("padded");
+        stages.padded(order(channel)) = sepconv::padded_stage([&](const Expr &i, const Expr &j) { return input(at(channel, i, j)); },
+                                                              x - before_x, y - before_y, image_width, image_height);
+
+        const sepconv::Window window{int(kernel_width), int(kernel_height), int(stride_x), int(stride_y), int(dilation_x), int(dilation_y)};
+        stages.taps = RDom(0, int(kernel_width), 0, int(kernel_height), "taps");
+        const int multiplier = depth_multiplier;
+        const Expr from = multiplier == 1 ? Expr(q) : q / multiplier, which = multiplier == 1 ? Expr(0) : q % multiplier;
+        const bool keep_order = sepconv::keep_order(target);
+        stages.depthwise = sepconv::depthwise_stage(
+            order(q), x, y, window, stages.taps, [&](const Expr &i, const Expr &j) { return stages.padded(at(from, i, j)); },
+            [&](const Expr &i, const Expr &j) { return depthwise_kernel(which, from, i, j); }, keep_order);
+
+        stages.reduction = RDom(0, depthwise_channels, "reduction");
+        const Expr step = stages.reduction.x, initial = use_bias ? bias(filter) : Expr(0.0f);
+        stages.pointwise = sepconv::pointwise_stage(
+            order(filter), initial, {{stages.reduction, stages.depthwise(at(step, x, y)), pointwise_kernel(filter, step)}}, keep_order);
+
+        const std::string kind = activation;
+        if (sepconv::works_along_rows(kind)) {
+            // The rows of the output, one after the other, as one row of a table.
+            const int inner = 0, middle = 1, outer = 2;
+            const Expr middle_extent = output.dim(middle).extent(), outer_extent = output.dim(outer).extent();
+            Func rows("rows"), activated("activated");
+            std::vector<Expr> source = {column, row % middle_extent, row / middle_extent % outer_extent,
+                                        row / (middle_extent * outer_extent)};
+            rows(column, row) = stages.pointwise(source);
+            const Expr length = output.dim(inner).extent();
+            stages.rows = sepconv::along_rows(rows, column, row, length, kind, natural_vector_size<float>());
+            activated(column, row) = stages.rows.value;
+            const std::vector<Var> dimensions = order(filter);
+            output(dimensions) = activated(dimensions[0], dimensions[1] + middle_extent * (dimensions[2] + outer_extent * n));
+        } else {
+            output(order(filter)) = sepconv::activated(stages.pointwise(order(filter)), kind, float(a), float(b), float(c));
+        }
+
+        // The sizes that are known, and for autoschedulers a guess at the others.
+        auto say = [&](int promised, int guess, auto dimension) {
+            if (promised > 0) dimension.set_bounds(0, promised);
+            dimension.set_estimate(0, promised > 0 ? promised : guess);
+        };
+        constexpr int guess = 32;
+        const int out_width = extent(width, kernel_width, stride_x, dilation_x),
+                  out_height = extent(height, kernel_height, stride_y, dilation_y);
+        say(channels, guess, input.dim(c_at));
+        say(width, guess, input.dim(x_at));
+        say(height, guess, input.dim(y_at));
+        say(0, 1, input.dim(3));
+        say(multiplier, 0, depthwise_kernel.dim(0));
+        say(channels, guess, depthwise_kernel.dim(1));
+        say(kernel_width, 0, depthwise_kernel.dim(2));
+        say(kernel_height, 0, depthwise_kernel.dim(3));
+        say(filters, guess, pointwise_kernel.dim(0));
+        say(int(channels) * multiplier, guess * multiplier, pointwise_kernel.dim(1));
+        say(filters, guess, bias.dim(0));
+        const bool glu = kind == "glu";
+        say(glu && !channels_first ? filters / 2 : int(filters), guess, output.dim(c_at));
+        say(glu && channels_first ? out_width / 2 : out_width, guess, output.dim(x_at));
+        say(out_height, guess, output.dim(y_at));
+        say(0, 1, output.dim(3));
+        for (int i = 0; i < 4; i++) {
+            input.dim(i).set_min(0);
+            depthwise_kernel.dim(i).set_min(0);
+            output.dim(i).set_min(0);
+        }
+        pointwise_kernel.dim(0).set_min(0);
+        pointwise_kernel.dim(1).set_min(0);
+        bias.dim(0).set_min(0);
+    }
+
+    void schedule() {
+        if (using_autoscheduler()) return;
+        const sepconv::LayerSizes sizes{extent(width, kernel_width, stride_x, dilation_x),
+                                        extent(height, kernel_height, stride_y, dilation_y),
+                                        channels,
+                                        filters,
+                                        depth_multiplier,
+                                        int(kernel_width) * int(kernel_height)};
+        if (channels_first) {
+            sepconv::schedule_separable_conv2d_channels_first(output, stages, {x, y, filter, n}, channel, q, sizes, target);
+        } else {
+            sepconv::schedule_separable_conv2d(output, stages, {filter, x, y, n}, channel, q, sizes, target);
+        }
+    }
+
+private:
+    static Expr known(int promised, const Expr &given) { return promised > 0 ? Expr(promised) : given; }
+
+    // Keras' rule: outputs, and zeros before the first input.
+    Expr zeros_before(const Expr &size, int kernel, int stride, int dilation) const {
+        if (padding == Padding::Valid) return 0;
+        const Expr outputs = (size + stride - 1) / stride;
+        return max(0, (outputs - 1) * stride + (kernel - 1) * dilation + 1 - size) / 2;
+    }
+    static int valid_extent(int size, int kernel, int stride, int dilation) { return (size - (kernel - 1) * dilation - 1) / stride + 1; }
+    int extent(int size, int kernel, int stride, int dilation) const {
+        if (size == 0) return 0;
+        return padding == Padding::Same ? (size + stride - 1) / stride : valid_extent(size, kernel, stride, dilation);
+    }
+
+    Var x{"x"}, y{"y"}, n{"n"}, channel{"channel"}, q{"q"}, filter{"filter"}, column{"column"}, row{"row"};
+    sepconv::LayerStages stages;
+};
+
+}  // namespace
+
+HALIDE_REGISTER_GENERATOR(SeparableConv2D, separable_conv2d)
