@@ -291,20 +291,16 @@ Expr order_of(const Expr &x) {
 }
 Expr in_order(const Expr &order) { return from_bits(order ^ ((order >> 31) & magnitude_mask)); }
 
-using Term = std::function<Expr(const Expr &at)>;
+using Term = std::function<Expr(const Expr &value)>;
 using Combine = std::function<Expr(const Expr &a, const Expr &b)>;
 
-RowReduction reduce_row(const std::string &name, Var row, const Expr &length, int lanes, const Expr &identity, const Term &term,
-                        const Combine &combine) {
-    RowReduction reduction{Func(name + "_partial"), Func(name), RDom(0, length / lanes), RDom(0, lanes)};
-    Var lane("lane");
-    reduction.partial(lane, row) = identity;
-    const Expr partial = reduction.partial(lane, row);
-    reduction.partial(lane, row) = combine(partial, term(reduction.vectors * lanes + lane));
-    const Expr left_over = length / lanes * lanes + lane;
-    RDom last(0, 1);
-    last.where(left_over < length);
-    reduction.partial(lane, row) = combine(partial, term(left_over + last));
+// `last` are the elements after the last whole vector.
+RowReduction reduce_row(const std::string &name, Var lane, Var row, const Func &input, const Func &last, const Expr &length, int lanes,
+                        const Expr &identity, const Term &term, const Combine &combine) {
+    RowReduction reduction{Func(name + "_partial"), Func(name), RDom(0, lanes)};
+    const RDom vectors(0, length / lanes);
+    reduction.partial(lane, row) = term(last(lane, row));
+    reduction.partial(lane, row) = combine(reduction.partial(lane, row), term(input(vectors * lanes + lane, row)));
     reduction.reduced(row) = identity;
     reduction.reduced(row) = combine(reduction.reduced(row), reduction.partial(reduction.lanes, row));
     return reduction;
@@ -332,25 +328,32 @@ AlongRows along_rows(const Func &input, Var x, Var row, Expr length, const std::
         rows.value = strict_multiply(input(x, row), or_nan(sigmoid_of(gate), gate));
         return rows;
     }
-    rows.largest = reduce_row(
-        "largest", row, length, lanes, std::numeric_limits<int>::min(), [&](const Expr &at) { return order_of(input(at, row)); },
-        [](const Expr &a, const Expr &b) { return max(a, b); });
+    // The elements after the last whole vector, and −infinity, which neither reduction sees, in the lanes behind them.
+    Var lane("lane");
+    rows.last = Func("last");
+    rows.last(lane, row) = -infinity;
+    const Expr at = length / lanes * lanes + lane;
+    RDom once(0, 1);
+    once.where(at < length);
+    rows.last(lane, row) = input(at + once, row);
+
+    rows.largest = reduce_row("largest", lane, row, input, rows.last, length, lanes, std::numeric_limits<int>::min(), order_of,
+                              [](const Expr &a, const Expr &b) { return max(a, b); });
     const Expr top = in_order(rows.largest.reduced(row));
-    const auto below_top = [&](const Expr &at) { return strict_subtract(input(at, row), top); };
-    const auto exponential = [&](const Expr &at) { return exp_within(at_least(below_top(at), lowest_exponent)); };
+    const auto exponential = [&](const Expr &value) { return exp_within(at_least(strict_subtract(value, top), lowest_exponent)); };
     // In float64: a long row's sum of equal terms drifts beyond the tolerance in float32.
     rows.total = reduce_row(
-        "total", row, length, lanes, cast<double>(0), [&](const Expr &at) { return cast<double>(exponential(at)); },
-        [](const Expr &a, const Expr &b) { return a + b; });
+        "total", lane, row, input, rows.last, length, lanes, cast<double>(0),
+        [&](const Expr &value) { return cast<double>(exponential(value)); }, [](const Expr &a, const Expr &b) { return a + b; });
     const Expr total = cast<float>(rows.total.reduced(row));
     // The row's answer where there is one; NaN spoils what it is applied to.
     const auto for_row = [&](const Expr &value) {
         return choose((bits(top) & magnitude_mask) < infinity_bits, value, std::numeric_limits<float>::quiet_NaN());
     };
     if (kind == "softmax") {
-        rows.value = strict_multiply(exponential(x), for_row(1.0f / total));
+        rows.value = strict_multiply(exponential(input(x, row)), for_row(1.0f / total));
     } else {
-        rows.value = strict_subtract(below_top(x), for_row(log_above_one(total)));
+        rows.value = strict_subtract(strict_subtract(input(x, row), top), for_row(log_above_one(total)));
     }
     return rows;
 }

@@ -21,15 +21,15 @@ bool works_along_rows(const std::string &kind);
 
 /// A reduction over each row: first to partial results side by side, then to one.
 struct RowReduction {
-    Halide::Func partial;  ///< (lane, row) over every lanes-th element, in two updates: whole vectors, and the elements left over
+    Halide::Func partial;  ///< (lane, row) over every lanes-th element; one update, over the whole vectors of the row
     Halide::Func reduced;  ///< (row)
-    Halide::RDom vectors;  ///< the domain of the partial results' first update
     Halide::RDom lanes;    ///< the domain of the reduced result's update
 };
 
-/// What an activation along rows is made of. glu reduces nothing: its reductions are undefined Funcs.
+/// What an activation along rows is made of. glu reduces nothing: its Funcs are undefined.
 struct AlongRows {
     Halide::Expr value;    ///< the result at (x, row)
+    Halide::Func last;     ///< (lane, row) the input after the last whole vector, in one update
     RowReduction largest;  ///< an integer that orders as the row's largest value does
     RowReduction total;    ///< float64: Σ exp(input − largest value)
 };

@@ -37,8 +37,9 @@ public:
             output.dim(i).set_min(0);
         }
         sepconv::schedule_activated(output, x, lanes);
-        for (const sepconv::RowReduction &reduction : {rows.largest, rows.total}) {
-            if (reduction.reduced.defined()) {
+        if (rows.last.defined()) {
+            sepconv::schedule_row_end(rows.last, output, row);
+            for (const sepconv::RowReduction &reduction : {rows.largest, rows.total}) {
                 sepconv::schedule_row_reduction(reduction.partial, reduction.reduced, reduction.lanes, output, row);
             }
         }
