@@ -108,7 +108,7 @@ void write_text(const std::string &text, char *buffer, size_t capacity, size_t *
 sepconv::Padding padding_of(sepconv_padding padding) {
     if (padding == SEPCONV_VALID) return sepconv::Padding::valid;
     if (padding == SEPCONV_SAME) return sepconv::Padding::same;
-    throw ArgumentError(fmt::format("padding: expected SEPCONV_VALID or SEPCONV_SAME, found {}", int(padding)));
+    throw ArgumentError(fmt::format("padding: expected SEPCONV_VALID or SEPCONV_SAME, found {}", padding));
 }
 
 sepconv_data_format data_format_of(sepconv::DataFormat format) {
@@ -124,7 +124,7 @@ sepconv::ParseContext context_of(const sepconv_parse_options &options) {
     sepconv::ParseContext context;
     if (options.source) context.source = options.source;
     if (options.version != SEPCONV_KERAS_3 && options.version != SEPCONV_KERAS_2) {
-        throw ArgumentError(fmt::format("version: expected SEPCONV_KERAS_3 or SEPCONV_KERAS_2, found {}", int(options.version)));
+        throw ArgumentError(fmt::format("version: expected SEPCONV_KERAS_3 or SEPCONV_KERAS_2, found {}", options.version));
     }
     context.version = options.version == SEPCONV_KERAS_2 ? sepconv::KerasVersion::keras2 : sepconv::KerasVersion::keras3;
     switch (options.data_format) {
@@ -137,7 +137,7 @@ sepconv::ParseContext context_of(const sepconv_parse_options &options) {
             context.data_format = sepconv::DataFormat::channels_first;
             break;
         default:
-            throw ArgumentError(fmt::format("data_format: expected a sepconv_data_format, found {}", int(options.data_format)));
+            throw ArgumentError(fmt::format("data_format: expected a sepconv_data_format, found {}", options.data_format));
     }
     context.warn = listener(options.warn, options.user);
     return context;

@@ -65,7 +65,7 @@ std::string refusal_of(const Activation &activation) {
     return "accepted";
 }
 
-// --- Names
+// Names
 
 TEST(ActivationName, NullIsLinear) { EXPECT_EQ(read("null"), with(ActivationKind::linear)); }
 
@@ -110,7 +110,7 @@ TEST(ActivationKinds, FourWorkAlongAnAxis) {
     for (ActivationKind kind : {softmax, log_softmax, sparsemax, glu}) EXPECT_FALSE(is_elementwise(kind));
 }
 
-// --- Serialised functions
+// Serialised functions
 
 TEST(ActivationFunction, WrittenOutByKeras3) {
     EXPECT_EQ(read(R"({"module": "keras.activations", "class_name": "function", "config": "tanh", "registered_name": "function"})"),
@@ -179,7 +179,7 @@ TEST(ActivationFunction, SpareKeyBesideTheClassIsRefused) {
     EXPECT_THAT(refusal(R"({"class_name": "celu", "config": {}, "alpha": 2})"), StartsWith("layer.json: activation.alpha: expected"));
 }
 
-// --- Layer objects
+// Layer objects
 
 TEST(ActivationLayer, ReluWithoutLimit) {
     EXPECT_EQ(read(R"({"class_name": "ReLU", "config": {"max_value": null, "negative_slope": 0.25, "threshold": 1.5}})"),
@@ -278,7 +278,7 @@ TEST(ActivationLayer, ConfigMustBeAnObject) {
     EXPECT_EQ(refusal(R"({"class_name": "ELU", "config": 2})"), "layer.json: activation.config: expected an object, found 2");
 }
 
-// --- validate
+// validate
 
 TEST(ActivationParameters, NotANumberIsRefused) {
     EXPECT_EQ(refusal_of(with(ActivationKind::elu, std::numeric_limits<float>::quiet_NaN())),
@@ -311,7 +311,7 @@ TEST(ActivationParameters, KindOutsideTheEnumerationIsRefused) {
     EXPECT_EQ(refusal_of(with(static_cast<ActivationKind>(99))), "activation: expected an ActivationKind, found the number 99");
 }
 
-// --- Back to JSON
+// Back to JSON
 
 TEST(ActivationJson, DefaultsAreWrittenAsTheName) { EXPECT_EQ(written(default_activation(ActivationKind::leaky_relu)), "leaky_relu"); }
 

@@ -66,7 +66,7 @@ LayerConfig valid_config() {
     return config;
 }
 
-// --- Defaults
+// Defaults
 
 TEST(Config, DefaultsAreThoseOfKeras) {
     const LayerConfig config = parse_config(R"({"filters": 4, "kernel_size": 3})", context());
@@ -99,7 +99,7 @@ TEST(Config, DilationWithUnitStridesIsRead) {
 
 TEST(Config, NullNameKeepsTheDefault) { EXPECT_EQ(parsed(R"("name": null)").name, "separable_conv2d"); }
 
-// --- Messages that the layer's description promises
+// Messages that the layer's description promises
 
 TEST(Message, FiltersAbsent) {
     EXPECT_EQ(refusal(R"({"kernel_size": 3})"), "layer.json: filters: expected a positive integer, found nothing");
@@ -245,7 +245,7 @@ TEST(Message, LongValuesAreCutShort) {
     EXPECT_THAT(refusal_with(R"("padding": ")" + std::string(100000, 'x') + "\"").size(), testing::Lt(300U));
 }
 
-// --- JSON itself
+// JSON itself
 
 TEST(Json, NothingIsRefused) { EXPECT_EQ(refusal(""), "layer.json: expected JSON, found the end of the text at line 1, column 1"); }
 
@@ -314,7 +314,7 @@ TEST(Json, ByteOrderMarkIsSkipped) {
               "accepted");
 }
 
-// --- Bookkeeping, dtype and what Keras 2 writes besides
+// Bookkeeping, dtype and what Keras 2 writes besides
 
 TEST(Dtype, Float32IsTakenInSilence) { EXPECT_THAT(remarks(R"("dtype": "float32")"), IsEmpty()); }
 
@@ -381,7 +381,7 @@ TEST(Keras2Extras, KernelConstraintMustBeNull) {
     EXPECT_THAT(refusal_with(R"("kernel_constraint": "max_norm")"), StartsWith("layer.json: kernel_constraint: expected null, found"));
 }
 
-// --- Initializers, regularizers, constraints
+// Initializers, regularizers, constraints
 
 TEST(Training, NamesAreKeptAsJson) {
     EXPECT_EQ(parsed(R"("depthwise_initializer": "he_normal")").training.at("depthwise_initializer"), "\"he_normal\"");
@@ -422,7 +422,7 @@ TEST(Training, SecondVersionsOfKeras2InitializersAreTheFirst) {
     EXPECT_EQ(parsed(R"("depthwise_initializer": "glorot_uniformV2")").training.at("depthwise_initializer"), "\"glorot_uniform\"");
 }
 
-// --- Whole configs
+// Whole configs
 
 // Keras 2.0.5, as it stands in the emotion model of the package fer.
 constexpr std::string_view early_config = R"({
@@ -534,7 +534,7 @@ TEST(RoundTrip, NameThatIsNoUtf8IsAnErrorNotGarbage) {
     EXPECT_THROW(to_json(config), ConfigError);
 }
 
-// --- validate
+// validate
 
 TEST(Validate, DefaultConfigLacksItsFilters) { EXPECT_EQ(refusal_of(LayerConfig{}), "filters: expected a positive integer, found 0"); }
 
@@ -588,7 +588,7 @@ TEST(Validate, MessagesFromParsingNameTheSource) {
               "layer.json: filters: expected an even number, which the activation glu halves, found 3");
 }
 
-// --- fit_window
+// fit_window
 
 MATCHER_P2(Fits, output, before, "") { return arg.output == output && arg.before == before; }
 
@@ -639,7 +639,7 @@ TEST(Padding, NoSizeFitsNothing) { EXPECT_THAT(fit_window(0, 3, 1, 1, Padding::s
 
 TEST(Padding, StrideOfZeroFitsNothing) { EXPECT_THAT(fit_window(5, 3, 0, 1, Padding::same), Fits(0, 0)); }
 
-// --- output_shape
+// output_shape
 
 std::string shape_refusal(const LayerConfig &config, const Shape &input) {
     try {

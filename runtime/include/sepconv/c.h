@@ -29,8 +29,6 @@
 extern "C" {
 #endif
 
-/* --- Status ---------------------------------------------------------------------------------------------------------------------- */
-
 typedef enum sepconv_status {
     SEPCONV_OK = 0,
     SEPCONV_CONFIG_ERROR = 1,    /* the config, or a name or value in it, is wrong */
@@ -47,21 +45,23 @@ typedef enum sepconv_status {
  * until the next call that fails on this thread; never NULL. */
 SEPCONV_EXPORT const char *sepconv_last_error(void);
 
-/* --- Config ---------------------------------------------------------------------------------------------------------------------- */
-
 /* The arguments of a tf.keras.layers.SeparableConv2D, validated, with its defaults resolved. */
 typedef struct sepconv_config sepconv_config;
 
-typedef enum sepconv_padding { SEPCONV_VALID = 0, SEPCONV_SAME = 1 } sepconv_padding;
+/* One of SEPCONV_VALID and SEPCONV_SAME. A number, so that a wrong one can be told from a right one. */
+typedef int sepconv_padding;
+enum { SEPCONV_VALID = 0, SEPCONV_SAME = 1 };
 
-typedef enum sepconv_data_format {
+typedef int sepconv_data_format;
+enum {
     SEPCONV_DEFAULT_DATA_FORMAT = 0, /* as keras.json says; only sepconv_parse_options has it */
     SEPCONV_CHANNELS_LAST = 1,       /* (N, H, W, C) */
     SEPCONV_CHANNELS_FIRST = 2       /* (N, C, H, W) */
-} sepconv_data_format;
+};
 
 /* Which Keras wrote a config. It decides what hard_sigmoid means and which keys a serialised layer object uses. */
-typedef enum sepconv_keras_version { SEPCONV_KERAS_3 = 0, SEPCONV_KERAS_2 = 2 } sepconv_keras_version;
+typedef int sepconv_keras_version;
+enum { SEPCONV_KERAS_3 = 0, SEPCONV_KERAS_2 = 2 };
 
 typedef struct sepconv_parse_options {
     const char *source; /* named in front of every message, for example the file's name; or NULL */
@@ -115,8 +115,6 @@ SEPCONV_EXPORT sepconv_status sepconv_default_data_format(void (*warn)(void *use
 /* Keras' padding rule for one dimension: how many windows fit (0 where none does), and how many zeros stand before the input. */
 SEPCONV_EXPORT sepconv_status sepconv_fit_window(int64_t input, int64_t kernel, int64_t stride, int64_t dilation, sepconv_padding padding,
                                                  int64_t *output, int64_t *before);
-
-/* --- Layer ----------------------------------------------------------------------------------------------------------------------- */
 
 /* One depthwise-separable convolution with its weights packed, ready to run on any image. */
 typedef struct sepconv_layer sepconv_layer;
@@ -198,8 +196,6 @@ SEPCONV_EXPORT sepconv_status sepconv_layer_run(const sepconv_layer *layer, cons
  * The buffer is filled as sepconv_config_json fills it. */
 SEPCONV_EXPORT sepconv_status sepconv_layer_explain(const sepconv_layer *layer, const int64_t input[4], int json, char *buffer,
                                                     size_t capacity, size_t *length);
-
-/* --- What is built in ------------------------------------------------------------------------------------------------------------ */
 
 /* One instruction set that pipelines were built for. */
 typedef struct sepconv_target {
