@@ -1,8 +1,5 @@
 // Every compiled activation on every instruction set that this CPU runs: against formulas in float64 over the whole range of float32,
 // against TensorFlow's stored answers, and in what it touches of memory.
-#include <sys/mman.h>
-#include <unistd.h>
-
 #include <algorithm>
 #include <bit>
 #include <cmath>
@@ -22,6 +19,7 @@
 #include "HalideRuntime.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "guarded.h"
 #include "nlohmann/json.hpp"
 #include "registry.h"
 #include "sepconv/io.h"
@@ -95,7 +93,7 @@ bool close(float found, double exact) {
 double sigmoid(double x) { return 1 / (1 + std::exp(-x)); }
 double softplus(double x) { return std::max(x, 0.0) + std::log1p(std::exp(-std::abs(x))); }
 
-// A formula in float64, and the parameters to try it with. All are monotone enough in float64 to serve as the exact value.
+// A formula in float64, and the parameters to try it with.
 struct Reference {
     std::function<double(double x, const Parameters &p)> formula;
     std::vector<Parameters> parameters = {{}};
@@ -192,29 +190,6 @@ const Golden &golden() {
 }
 
 float number(const nlohmann::json &value) { return value.is_string() ? infinity : value.get<float>(); }
-
-// Memory whose pages on both sides cannot be touched: the values end where `room` ends, or start where it starts.
-class Fenced {
-public:
-    explicit Fenced(std::size_t floats) : page_(static_cast<std::size_t>(sysconf(_SC_PAGESIZE))) {
-        inside_ = (floats * sizeof(float) + page_ - 1) / page_ * page_;
-        memory_ = mmap(nullptr, inside_ + 2 * page_, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-        usable_ = memory_ != MAP_FAILED && mprotect(static_cast<char *>(memory_) + page_, inside_, PROT_READ | PROT_WRITE) == 0;
-    }
-    Fenced(const Fenced &) = delete;
-    Fenced &operator=(const Fenced &) = delete;
-    ~Fenced() {
-        if (memory_ != MAP_FAILED) munmap(memory_, inside_ + 2 * page_);
-    }
-    bool usable() const { return usable_; }
-    float *at_start() const { return reinterpret_cast<float *>(static_cast<char *>(memory_) + page_); }
-    float *at_end(std::size_t floats) const { return at_start() + inside_ / sizeof(float) - floats; }
-
-private:
-    std::size_t page_, inside_ = 0;
-    void *memory_ = nullptr;
-    bool usable_ = false;
-};
 
 std::vector<float> some_values(std::size_t count, unsigned seed = 5) {
     std::mt19937 random(seed);
@@ -318,14 +293,13 @@ TEST_P(Elementwise, LeavesTheInputAloneWhereTheOutputIsElsewhere) {
 }
 
 TEST_P(Elementwise, TouchesNothingBesideItsRow) {
-    const Fenced fenced(1000);
-    ASSERT_TRUE(fenced.usable());
     for (const int length : lengths()) {
         const std::vector<float> values = some_values(length), expected = results(GetParam(), values, some_parameters());
-        for (float *row : {fenced.at_start(), fenced.at_end(length)}) {
-            std::copy(values.begin(), values.end(), row);
-            call(GetParam(), row, length, length, row, length, length, 1, some_parameters());
-            EXPECT_TRUE(std::equal(expected.begin(), expected.end(), row)) << "a row of " << length;
+        for (const Guard guard : {Guard::before, Guard::after}) {
+            GuardedFloats row(length, guard);
+            std::copy(values.begin(), values.end(), row.data());
+            call(GetParam(), row.data(), length, length, row.data(), length, length, 1, some_parameters());
+            EXPECT_TRUE(std::equal(expected.begin(), expected.end(), row.data())) << "a row of " << length;
         }
     }
 }
@@ -419,17 +393,15 @@ TEST_P(AlongRows, TakesEachRowByItself) {
 }
 
 TEST_P(AlongRows, TouchesNothingBesideItsRow) {
-    const Fenced from(2000), to(2000);
-    ASSERT_TRUE(from.usable() && to.usable());
     for (int length : lengths()) {
         if (halves()) length *= 2;
         const int out = output_length(length);
         const std::vector<float> values = some_values(length), expected = rows_of(values, length);
-        for (const bool end : {false, true}) {
-            float *input = end ? from.at_end(length) : from.at_start(), *output = end ? to.at_end(out) : to.at_start();
-            std::copy(values.begin(), values.end(), input);
-            call(GetParam(), input, length, length, output, out, out, 1);
-            EXPECT_TRUE(std::equal(expected.begin(), expected.end(), output)) << "a row of " << length;
+        for (const Guard guard : {Guard::before, Guard::after}) {
+            GuardedFloats input(length, guard), output(out, guard);
+            std::copy(values.begin(), values.end(), input.data());
+            call(GetParam(), input.data(), length, length, output.data(), out, out, 1);
+            EXPECT_TRUE(std::equal(expected.begin(), expected.end(), output.data())) << "a row of " << length;
         }
     }
 }
