@@ -33,8 +33,9 @@ void PrintTo(const Model &model, std::ostream *out) { *out << model.file; }
 
 std::vector<Model> read_models() {
     std::ifstream file(folder / "models.json");
+    const nlohmann::ordered_json manifest = nlohmann::ordered_json::parse(file);
     std::vector<Model> models;
-    for (const auto &[name, facts] : nlohmann::ordered_json::parse(file).items()) {
+    for (const auto &[name, facts] : manifest.items()) {
         models.push_back({name, facts["weights"].is_null() ? "" : facts["weights"].get<std::string>(), facts["layers"]});
     }
     return models;
