@@ -1,0 +1,46 @@
+// The options by which a subcommand takes a layer: a config, or a model file and the name of a layer in it; and the target to run it on.
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "sepconv/io.h"
+
+namespace sepconv::tools {
+
+struct LayerOptions {
+    std::string config, weights, model, model_weights, layer;
+    std::string target = "host";
+};
+
+/// Adds --config, --model, --model-weights, --layer and --target; and --weights for a subcommand that needs a layer's values.
+void add_layer_options(CLI::App &subcommand, LayerOptions &options, bool with_weights);
+
+/// A layer as the command line names it.
+struct NamedLayer {
+    LayerConfig config;
+    std::optional<StoredWeights> weights;  ///< none where no file that was given has them
+    std::string weights_file;              ///< for messages
+};
+
+/// Reads the layer that the options name.
+/// @param need_weights  a layer without weights is an error
+/// @throws UsageError, ConfigError, FileError
+NamedLayer read_layer(const LayerOptions &options, bool need_weights, const ReadOptions &read);
+
+/// The target as Layer takes it: empty for "host".
+/// @throws UsageError   where the name is unknown or this CPU does not run it; the message lists those that it may be
+/// @throws TargetError  for "host", where $SEPCONV_TARGET is wrong or no target runs here
+std::string checked_target(const std::string &name);
+
+/// How every file is read: remarks go to standard error, after the subcommand's name.
+ReadOptions read_options(const std::string &subcommand);
+
+/// For example (1, 60, 60, 8), and the names of the four dimensions in the order of a data format.
+std::string words(const std::vector<std::int64_t> &shape);
+const char *dimensions(DataFormat format);
+
+}  // namespace sepconv::tools

@@ -1,0 +1,97 @@
+// The sepconv command: finds the subcommand, turns errors into messages and exit codes (0 done, 1 failed, 2 the command line, the
+// config or a file is wrong). What each subcommand does is in a file of its name.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <csignal>
+#include <cstdio>
+#include <iostream>
+#include <new>
+#include <string>
+#include <system_error>
+#include <vector>
+
+#include "sepconv/layer.h"
+#include "subcommands.h"
+
+namespace {
+
+constexpr int failed = 1, wrong_input = 2;
+
+// "sepconv run" once the subcommand is known, "sepconv" before.
+std::string full_name(const CLI::App &program) {
+    const auto chosen = program.get_subcommands();
+    return chosen.empty() ? "sepconv" : fmt::format("sepconv {}", chosen.front()->get_name());
+}
+
+int complain(const std::string &name, const std::string &message, int code) {
+    fmt::print(stderr, "{}: {}\n", name, message);
+    return code;
+}
+
+// Results that did not arrive, as on a full disk, are a failure too.
+int flush_results(const std::string &name) {
+    if (std::fflush(stdout) == 0 && std::ferror(stdout) == 0) return 0;
+    return complain(name, fmt::format("standard output: cannot be written: {}", std::generic_category().message(errno)), failed);
+}
+
+// The first argument names a subcommand or is an option.
+void check_subcommand(const CLI::App &program, int argc, char **argv) {
+    using sepconv::tools::UsageError;
+    std::vector<std::string> known;
+    for (const CLI::App *each : program.get_subcommands([](const CLI::App *) { return true; })) known.push_back(each->get_name());
+    if (argc < 2) throw UsageError(fmt::format("expected a subcommand ({}), found none; try sepconv --help", fmt::join(known, ", ")));
+    const std::string first = argv[1];
+    if (first.starts_with('-') || std::find(known.begin(), known.end(), first) != known.end()) return;
+    throw UsageError(fmt::format("expected a subcommand ({}), found \"{}\"", fmt::join(known, ", "), first));
+}
+
+std::string command_line_message(const CLI::ParseError &error, const std::string &name) {
+    return fmt::format("{} (see {} --help)", error.what(), name);
+}
+
+int run_command(CLI::App &program, int argc, char **argv) {
+    using namespace sepconv;
+    try {
+        check_subcommand(program, argc, argv);
+        program.parse(argc, argv);
+        return flush_results(full_name(program));
+    } catch (const CLI::Success &request) {  // --help, --version
+        program.exit(request);
+        std::cout.flush();
+        return flush_results(full_name(program));
+    } catch (const CLI::ParseError &error) {
+        const std::string name = full_name(program);
+        return complain(name, command_line_message(error, name), wrong_input);
+    } catch (const tools::Failure &error) {
+        return complain(full_name(program), error.what(), failed);
+    } catch (const ExecutionError &error) {
+        return complain(full_name(program), error.what(), failed);
+    } catch (const Error &error) {
+        return complain(full_name(program), error.what(), wrong_input);
+    } catch (const std::bad_alloc &) {
+        return complain(full_name(program), "there is not enough memory", failed);
+    } catch (const std::exception &error) {
+        return complain(full_name(program), error.what(), failed);
+    }
+}
+
+}  // namespace
+
+int main(int argc, char **argv) {
+    // A file that outgrows the user's limit is then an error of the write, which can be reported and cleaned up after.
+    std::signal(SIGXFSZ, SIG_IGN);
+    CLI::App program(
+        "Depthwise-separable convolution (tf.keras.layers.SeparableConv2D), compiled ahead of time.\n"
+        "Exit codes: 0 done; 1 failed; 2 the command line, the config or a file is wrong.",
+        "sepconv");
+    program.set_version_flag("--version", "sepconv " + sepconv::version(), "Print the version and leave");
+    program.set_help_flag("-h,--help", "Print this help and leave");
+    program.footer("sepconv SUBCOMMAND --help has the options of a subcommand and an example.");
+    program.require_subcommand(1);
+    sepconv::tools::add_run(program);
+    sepconv::tools::add_info(program);
+    sepconv::tools::add_explain(program);
+    return run_command(program, argc, argv);
+}
