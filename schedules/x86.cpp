@@ -134,16 +134,13 @@ int rows_within(int extent, int most) {
     return best;
 }
 
-// Stored whole before the activation, for those that work along rows: the last stage then reads rows of any kind.
-void schedule_whole(Func output, const LayerStages &stages, Var inner, int lanes) {
+// The last stage, for an activation that works along rows: the rows before it are stored whole, and reduced one by one.
+void schedule_along_rows(Func output, const LayerStages &stages, Var inner, Var middle, int lanes) {
+    schedule_activated(output, inner, lanes);
+    if (stages.rows.last.defined()) schedule_row_end(stages.rows.last, output, middle);
     for (const RowReduction &reduction : {stages.rows.largest, stages.rows.total}) {
-        if (reduction.reduced.defined()) {
-            Func partial = reduction.partial, reduced = reduction.reduced;
-            partial.compute_root();
-            reduced.compute_root();
-        }
+        if (reduction.reduced.defined()) schedule_row_reduction(reduction.partial, reduction.reduced, reduction.lanes, output, middle);
     }
-    output.vectorize(inner, lanes, TailStrategy::GuardWithIf);
 }
 
 }  // namespace
@@ -155,7 +152,7 @@ void schedule_separable_conv2d(Func output, const LayerStages &stages, const std
     Func pointwise = stages.pointwise, depthwise = stages.depthwise;
     if (stages.rows.value.defined()) {
         pointwise.compute_root();
-        schedule_whole(output, stages, filter, natural);
+        schedule_along_rows(output, stages, filter, x, natural);
     }
     Var xo("xo"), xi("xi"), fo("fo"), fi("fi"), fv("fv"), lane("lane"), to("to"), ti("ti"), yo("yo");
     (void)channel;
@@ -220,7 +217,7 @@ void schedule_separable_conv2d_channels_first(Func output, const LayerStages &st
         const TailStrategy guard = TailStrategy::GuardWithIf;
         if (stages.rows.value.defined()) {
             pointwise.compute_root();
-            schedule_whole(output, stages, x, natural);
+            schedule_along_rows(output, stages, x, y, natural);
             depthwise.compute_root();
         } else {
             output.reorder(x, filter, y, n).vectorize(x, natural, guard);

@@ -65,7 +65,7 @@ LayerConfig config_of(const Fused &fused) {
     if (params.count("activation")) {
         ParseContext context;
         context.data_format = config.data_format;
-        const std::string json = R"({"filters": 1, "kernel_size": 1, "activation": ")" + params["activation"] + "\"}";
+        const std::string json = R"({"filters": 2, "kernel_size": 1, "activation": ")" + params["activation"] + "\"}";
         config.activation = parse_config(json, context).activation;
     }
     return config;
