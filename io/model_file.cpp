@@ -201,9 +201,12 @@ private:
 
     // Keras saves the weights that train before those that do not.
     static std::vector<std::size_t> saved_order(const std::vector<const ConfiguredLayer *> &layers) {
-        std::vector<std::size_t> order(layers.size());
-        for (std::size_t i = 0; i < order.size(); ++i) order[i] = i;
-        std::stable_partition(order.begin(), order.end(), [&](std::size_t i) { return layers[i]->trainable; });
+        std::vector<std::size_t> order;
+        for (const bool trainable : {true, false}) {
+            for (std::size_t i = 0; i < layers.size(); ++i) {
+                if (layers[i]->trainable == trainable) order.push_back(i);
+            }
+        }
         return order;
     }
 
