@@ -1,4 +1,4 @@
-// Memory whose end, or whose beginning, meets a page that may not be touched: any access beside it ends the test program.
+// Memory between pages that may not be touched: any access beside it ends the test program.
 #pragma once
 
 #include <sys/mman.h>
@@ -6,38 +6,87 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <new>
 #include <utility>
+#include <vector>
 
 namespace sepconv {
 
+/// Which end of the values meets a forbidden page exactly. Where they do not fill whole pages, a canary fills the rest at the other.
 enum class Guard { before, after };
 
-class GuardedFloats {
+/// `rows` runs of `length` floats, each between forbidden pages of its own.
+class GuardedRows {
 public:
-    GuardedFloats(std::int64_t count, Guard guard) {
-        const std::size_t page = static_cast<std::size_t>(sysconf(_SC_PAGESIZE)), bytes = static_cast<std::size_t>(count) * sizeof(float);
-        const std::size_t inside = (bytes + page - 1) / page * page;
-        size_ = inside + 2 * page;
-        base_ = static_cast<char *>(mmap(nullptr, size_, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
-        if (base_ == MAP_FAILED) throw std::bad_alloc();
-        if (inside > 0 && mprotect(base_ + page, inside, PROT_READ | PROT_WRITE) != 0) throw std::bad_alloc();
-        data_ = reinterpret_cast<float *>(base_ + page + (guard == Guard::after ? inside - bytes : 0));
+    GuardedRows(std::int64_t rows, std::int64_t length, Guard guard) : rows_(static_cast<std::size_t>(rows)), length_(length) {
+        const std::size_t bytes = static_cast<std::size_t>(length) * sizeof(float);
+        page_ = static_cast<std::size_t>(sysconf(_SC_PAGESIZE));
+        inside_ = (bytes + page_ - 1) / page_ * page_;
+        size_ = rows_ * (inside_ + page_) + page_;
+        void *const memory = mmap(nullptr, size_, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        if (memory == MAP_FAILED) throw std::bad_alloc();
+        base_ = static_cast<std::uint8_t *>(memory);
+        offset_ = guard == Guard::after ? inside_ - bytes : 0;
+        for (std::size_t i = 0; i < rows_ && inside_ > 0; i++) {
+            if (mprotect(start(i), inside_, PROT_READ | PROT_WRITE) != 0) throw std::bad_alloc();
+            std::memset(start(i), canary, inside_);
+        }
     }
-    GuardedFloats(GuardedFloats &&other) noexcept
-        : base_(std::exchange(other.base_, nullptr)), data_(std::exchange(other.data_, nullptr)), size_(std::exchange(other.size_, 0)) {}
-    GuardedFloats &operator=(GuardedFloats &&) = delete;
-    ~GuardedFloats() {
+    GuardedRows(GuardedRows &&other) noexcept
+        : base_(std::exchange(other.base_, nullptr)),
+          page_(other.page_),
+          inside_(other.inside_),
+          size_(other.size_),
+          offset_(other.offset_),
+          rows_(other.rows_),
+          length_(other.length_) {}
+    GuardedRows &operator=(GuardedRows &&) = delete;
+    ~GuardedRows() {
         if (base_ != nullptr) munmap(base_, size_);
     }
 
-    float *data() { return data_; }
-    const float *data() const { return data_; }
+    float *row(std::int64_t index) const { return reinterpret_cast<float *>(start(static_cast<std::size_t>(index)) + offset_); }
+    std::int64_t length() const { return length_; }
+    /// Floats from one row to the next.
+    std::int64_t stride() const { return static_cast<std::int64_t>((inside_ + page_) / sizeof(float)); }
+
+    /// Whether the rest of the pages still holds the canary.
+    bool surroundings_untouched() const {
+        const std::size_t end = offset_ + static_cast<std::size_t>(length_) * sizeof(float);
+        for (std::size_t i = 0; i < rows_; i++) {
+            for (std::size_t at = 0; at < inside_; at++) {
+                if ((at < offset_ || at >= end) && start(i)[at] != canary) return false;
+            }
+        }
+        return true;
+    }
 
 private:
-    char *base_ = nullptr;
-    float *data_ = nullptr;
-    std::size_t size_ = 0;
+    static constexpr std::uint8_t canary = 0xA5;
+    std::uint8_t *start(std::size_t index) const { return base_ + page_ + index * (inside_ + page_); }
+
+    std::uint8_t *base_ = nullptr;
+    std::size_t page_ = 0, inside_ = 0, size_ = 0, offset_ = 0, rows_ = 0;
+    std::int64_t length_ = 0;
+};
+
+/// One run of floats between forbidden pages.
+class GuardedFloats {
+public:
+    GuardedFloats(std::int64_t count, Guard guard) : rows_(1, count, guard) {}
+    GuardedFloats(const std::vector<float> &values, Guard guard) : GuardedFloats(static_cast<std::int64_t>(values.size()), guard) {
+        if (!values.empty()) std::memcpy(data(), values.data(), values.size() * sizeof(float));
+    }
+
+    float *data() { return rows_.row(0); }
+    const float *data() const { return rows_.row(0); }
+    std::int64_t size() const { return rows_.length(); }
+    std::vector<float> values() const { return {data(), data() + size()}; }
+    bool surroundings_untouched() const { return rows_.surroundings_untouched(); }
+
+private:
+    GuardedRows rows_;
 };
 
 }  // namespace sepconv

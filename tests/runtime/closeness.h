@@ -1,0 +1,60 @@
+// When a computed tensor counts as right: within 1e-5 of the largest value of the reference, and NaN and infinity where it has them.
+#pragma once
+
+#include <fmt/format.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <vector>
+
+#include "reference.h"
+
+namespace sepconv {
+
+constexpr double relative_tolerance = 1e-5;
+
+inline double allowed_difference(const std::vector<double> &expected) {
+    double largest = 0;
+    for (const double value : expected) {
+        if (std::isfinite(value)) largest = std::max(largest, std::abs(value));
+    }
+    return relative_tolerance * (largest > 0 ? largest : 1);
+}
+
+inline bool is_close(double found, double expected, double allowed) {
+    if (std::isnan(expected) || std::isinf(expected)) return std::isnan(expected) ? std::isnan(found) : found == expected;
+    return std::abs(found - expected) <= allowed;
+}
+
+/// Holds values against the reference's product and the activation of it. Where the activation jumps, a value within the tolerance of
+/// the jump may come out on either side.
+inline testing::AssertionResult is_close(const std::vector<float> &found, const reference::Tensor &product, const Activation &activation) {
+    const reference::Tensor expected = reference::activated(product, activation);
+    if (found.size() != expected.values.size()) {
+        return testing::AssertionFailure() << fmt::format("expected {} values, found {}", expected.values.size(), found.size());
+    }
+    const double allowed = allowed_difference(expected.values), slack = allowed_difference(product.values);
+    const bool jumps = reference::jumps(activation);
+    for (std::size_t i = 0; i < found.size(); i++) {
+        if (is_close(found[i], expected.values[i], allowed)) continue;
+        if (jumps && (is_close(found[i], reference::activated(product.values[i] - slack, activation), allowed) ||
+                      is_close(found[i], reference::activated(product.values[i] + slack, activation), allowed))) {
+            continue;
+        }
+        const Shape &s = expected.shape;
+        const std::int64_t at = static_cast<std::int64_t>(i);
+        return testing::AssertionFailure() << fmt::format("at ({}, {}, {}, {}) of ({}, {}, {}, {}): expected {:.9g}, found {:.9g}",
+                                                          at / (s[1] * s[2] * s[3]), at / (s[2] * s[3]) % s[1], at / s[3] % s[2], at % s[3],
+                                                          s[0], s[1], s[2], s[3], expected.values[i], found[i]);
+    }
+    return testing::AssertionSuccess();
+}
+
+/// Bit for bit, NaN included.
+inline bool same_bits(const std::vector<float> &a, const std::vector<float> &b) {
+    return a.size() == b.size() && (a.empty() || std::memcmp(a.data(), b.data(), a.size() * sizeof(float)) == 0);
+}
+
+}  // namespace sepconv

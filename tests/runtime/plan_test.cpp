@@ -1,0 +1,191 @@
+// The plan: every legal layer finds the functions that it needs, on every target that is built, and its tiles cover the output.
+#include "plan.h"
+
+#include <fmt/format.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "random_layer.h"
+
+namespace sepconv {
+namespace {
+
+using namespace testing_layers;
+
+std::vector<std::string> all_targets() {
+    std::vector<std::string> names;
+    for (const BuiltTarget &target : built_targets()) names.emplace_back(target.name);
+    return names;
+}
+
+// A plan needs no CPU that runs it, so every target is tried.
+class PlanOf : public testing::TestWithParam<std::string> {
+protected:
+    const BuiltTarget &target_ = *find_target(GetParam());
+
+    // Calls check(layer, packed weights, plan) for every random layer, for one thread and several, dense and not.
+    template <typename Check>
+    void for_each_plan(const Check &check) {
+        const std::uint64_t seed = base_seed();
+        for (int i = 0; i < case_count(300) && !HasFailure(); i++) {
+            const RandomLayer one = random_layer(seed + i, {.work = 20'000'000});
+            SCOPED_TRACE(describe(one, seed + i));
+            const PackedWeights packed = pack(one.config, one.weights(), target_);
+            for (const int concurrency : {1, 4, 64}) {
+                for (const bool rows_contiguous : {true, false}) {
+                    check(one, packed, make_plan(one.config, packed, target_, one.input, rows_contiguous, concurrency));
+                }
+            }
+        }
+    }
+};
+
+INSTANTIATE_TEST_SUITE_P(Target, PlanOf, testing::ValuesIn(all_targets()), [](const auto &info) { return info.param; });
+
+void expect_row(const Row *row, Stage stage, const BuiltTarget &target, const char *what) {
+    ASSERT_NE(row, nullptr) << what;
+    EXPECT_EQ(row->stage, stage) << what;
+    EXPECT_EQ(std::string(row->target), target.name) << what;
+    const bool there = (stage == Stage::padded && row->padded != nullptr) || (stage == Stage::depthwise && row->depthwise != nullptr) ||
+                       (stage == Stage::pointwise && row->pointwise != nullptr) || (stage == Stage::activated && row->activated != nullptr);
+    EXPECT_TRUE(there) << what << " " << row->name << " has no function";
+}
+
+bool keeps(int promised, std::int64_t value) { return promised == 0 || promised == value; }
+
+TEST_P(PlanOf, EveryLegalConfigFindsARow) {
+    for_each_plan([&](const RandomLayer &one, const PackedWeights &packed, const Plan &plan) {
+        if (one.config.data_format == DataFormat::channels_last) expect_row(plan.padded, Stage::padded, target_, "padded");
+        expect_row(plan.depthwise, Stage::depthwise, target_, "depthwise");
+        expect_row(plan.depthwise_single, Stage::depthwise, target_, "depthwise_single");
+        ASSERT_LE(packed.runs.size(), static_cast<std::size_t>(Plan::max_runs));
+        for (std::size_t run = 0; run < packed.runs.size(); run++) {
+            for (const PixelCover &cover : plan.covers[run]) expect_row(cover[0].row, Stage::pointwise, target_, "pointwise");
+        }
+        if (plan.epilogue.kind != EpilogueKind::clamp && one.config.activation.kind != ActivationKind::sparsemax) {
+            expect_row(plan.epilogue.activated, Stage::activated, target_, "activated");
+        }
+    });
+}
+
+TEST_P(PlanOf, DepthwiseRowsAreOnlyTakenWhereTheirPromisesHold) {
+    for_each_plan([&](const RandomLayer &, const PackedWeights &packed, const Plan &plan) {
+        for (const Row *row : {plan.depthwise, plan.depthwise_single}) {
+            ASSERT_NE(row, nullptr);
+            const RowParams &p = row->params;
+            SCOPED_TRACE(row->name);
+            EXPECT_EQ(p.channels_first, plan.format == DataFormat::channels_first);
+            EXPECT_EQ(p.lanes, p.channels_first ? target_.lanes : packed.blocks.lanes);
+            EXPECT_TRUE(keeps(p.kernel, plan.x.taps) && keeps(p.kernel, plan.y.taps));
+            EXPECT_TRUE(keeps(p.stride, plan.x.stride_in_phase()) && keeps(p.stride, plan.y.stride_in_phase()));
+            EXPECT_TRUE(keeps(p.dilation, plan.x.dilation_in_phase()) && keeps(p.dilation, plan.y.dilation_in_phase()));
+        }
+        EXPECT_EQ(plan.depthwise_single->params.together, 1);
+    });
+}
+
+TEST_P(PlanOf, RowsOfTheProductCoverThePixelsExactly) {
+    for_each_plan([&](const RandomLayer &, const PackedWeights &packed, const Plan &plan) {
+        const bool first = plan.format == DataFormat::channels_first;
+        for (std::size_t run = 0; run < packed.runs.size(); run++) {
+            for (int last = 0; last < 2; last++) {
+                std::int64_t covered = 0;
+                for (const PixelPiece &piece : plan.covers[run][last]) {
+                    if (piece.row == nullptr) continue;
+                    const RowParams &p = piece.row->params;
+                    EXPECT_EQ(p.channels_first, first);
+                    EXPECT_EQ(p.lanes, target_.lanes);
+                    EXPECT_LE(piece.first, covered) << "pixels are left out";
+                    EXPECT_GT(piece.first + piece.count, covered);
+                    covered = piece.first + piece.count;
+                    if (first) {
+                        EXPECT_EQ(p.rows, packed.runs[run].width);
+                        EXPECT_EQ((piece.count + p.lanes - 1) / p.lanes % p.vectors, 0) << piece.row->name << " for " << piece.count;
+                    } else {
+                        EXPECT_EQ(p.vectors, packed.runs[run].vectors);
+                        EXPECT_GE(piece.count, p.rows) << piece.row->name;
+                    }
+                }
+                EXPECT_EQ(covered, plan.pixels[last]);
+            }
+        }
+    });
+}
+
+TEST_P(PlanOf, TilesCoverTheOutputExactly) {
+    for_each_plan([&](const RandomLayer &, const PackedWeights &, const Plan &plan) {
+        ASSERT_GE(plan.tile_width, 1);
+        ASSERT_GE(plan.tile_height, 1);
+        EXPECT_EQ(plan.tiles, plan.batch * plan.y.phases() * plan.tiles_x * plan.tiles_y);
+        // Every column and, over all phases, every row once.
+        std::vector<int> columns(static_cast<std::size_t>(plan.x.output)), rows(static_cast<std::size_t>(plan.y.output));
+        for (std::int64_t tile = 0; tile < plan.tiles_x; tile++) {
+            const std::int64_t width = std::min(plan.tile_width, plan.x.output - tile * plan.tile_width);
+            ASSERT_GE(width, 1) << "an empty tile";
+            for (std::int64_t x = 0; x < width; x++) columns[tile * plan.tile_width + x]++;
+        }
+        for (std::int64_t phase = 0; phase < plan.y.phases(); phase++) {
+            for (std::int64_t tile = 0; tile < plan.tiles_y; tile++) {
+                const std::int64_t height = std::min(plan.tile_height, plan.y.outputs(phase) - tile * plan.tile_height);
+                for (std::int64_t y = 0; y < height; y++) rows[phase + plan.y.step * (tile * plan.tile_height + y)]++;
+            }
+        }
+        EXPECT_TRUE(std::all_of(columns.begin(), columns.end(), [](int count) { return count == 1; }));
+        EXPECT_TRUE(std::all_of(rows.begin(), rows.end(), [](int count) { return count == 1; }));
+    });
+}
+
+TEST_P(PlanOf, EveryTileHasANumberOfPixelsThatTheProductCovers) {
+    for_each_plan([&](const RandomLayer &, const PackedWeights &, const Plan &plan) {
+        for (std::int64_t phase = 0; phase < plan.y.phases(); phase++) {
+            for (std::int64_t ty = 0; ty < plan.tiles_y; ty++) {
+                for (std::int64_t tx = 0; tx < plan.tiles_x; tx++) {
+                    const std::int64_t width = std::min(plan.tile_width, plan.x.output - tx * plan.tile_width);
+                    const std::int64_t height = std::min(plan.tile_height, plan.y.outputs(phase) - ty * plan.tile_height);
+                    if (height <= 0) continue;
+                    const std::int64_t pixels = plan.flat ? width * height : width;
+                    EXPECT_TRUE(pixels == plan.pixels[0] || pixels == plan.pixels[1]) << pixels;
+                }
+            }
+        }
+    });
+}
+
+TEST_P(PlanOf, TheTapsThatAreLeftOutMeetZerosOnly) {
+    for_each_plan([&](const RandomLayer &, const PackedWeights &, const Plan &plan) {
+        for (const Axis *axis : {&plan.x, &plan.y}) {
+            EXPECT_GE(axis->first_tap, 0);
+            EXPECT_GE(axis->taps, 1);
+            EXPECT_LE(axis->first_tap + axis->taps, axis->kernel);
+            for (std::int64_t tap = 0; tap < axis->kernel; tap++) {
+                if (tap >= axis->first_tap && tap < axis->first_tap + axis->taps) continue;
+                for (std::int64_t output = 0; output < axis->output; output++) {
+                    const std::int64_t position = output * axis->stride + tap * axis->dilation - axis->before;
+                    ASSERT_TRUE(position < 0 || position >= axis->input) << "tap " << tap << " of output " << output;
+                }
+            }
+        }
+    });
+}
+
+TEST_P(PlanOf, ScratchHoldsATile) {
+    for_each_plan([&](const RandomLayer &, const PackedWeights &packed, const Plan &plan) {
+        const std::int64_t pixels = plan.tile_width * plan.tile_height;
+        const std::int64_t channels = plan.format == DataFormat::channels_first ? plan.channels : packed.blocks.count * target_.lanes;
+        EXPECT_GE(plan.scratch_floats, static_cast<std::size_t>(pixels * channels * plan.multiplier));
+    });
+}
+
+TEST(Registry, NoTwoRowsOfATargetHaveOneName) {
+    std::vector<std::string> names;
+    for (const Row &row : all_rows()) names.push_back(fmt::format("{} for {}", row.name, row.target));
+    std::sort(names.begin(), names.end());
+    EXPECT_EQ(std::adjacent_find(names.begin(), names.end()), names.end());
+}
+
+}  // namespace
+}  // namespace sepconv

@@ -1,0 +1,423 @@
+// Every row of the table of pipelines, called through its function pointer as the tile loop calls it: random sizes against the stage's
+// definition, with each tensor between forbidden pages. Only what the tile loop keeps for itself has slack, where plan.cpp grants it.
+#include <fmt/format.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+#include <limits>
+#include <string>
+#include <vector>
+
+#include "closeness.h"
+#include "guarded.h"
+#include "random_layer.h"
+#include "reference.h"
+#include "registry.h"
+
+namespace sepconv {
+namespace {
+
+using testing_layers::base_seed;
+using testing_layers::case_count;
+using testing_layers::Random;
+
+constexpr float infinity = std::numeric_limits<float>::infinity();
+
+// A float32 buffer that begins at 0 in every dimension.
+template <int rank>
+struct Buffer {
+    halide_dimension_t dimensions[rank];
+    halide_buffer_t buffer = {};
+
+    struct Dimension {
+        std::int64_t extent, stride;
+    };
+    Buffer(float *values, const Dimension (&shape)[rank]) {
+        for (int i = 0; i < rank; i++) {
+            dimensions[i] = halide_dimension_t(0, static_cast<std::int32_t>(shape[i].extent), static_cast<std::int32_t>(shape[i].stride));
+        }
+        buffer.host = reinterpret_cast<std::uint8_t *>(values);
+        buffer.type = halide_type_t(halide_type_float, 32);
+        buffer.dimensions = rank;
+        buffer.dim = dimensions;
+    }
+    Buffer(const Buffer &) = delete;
+    operator halide_buffer_t *() { return &buffer; }
+};
+
+std::int64_t round_up(std::int64_t a, std::int64_t b) { return (a + b - 1) / b * b; }
+
+std::vector<const Row *> rows_of(Stage stage) {
+    std::vector<const Row *> rows;
+    for (const Row &row : all_rows()) {
+        if (row.stage == stage && runs_here(*find_target(row.target))) rows.push_back(&row);
+    }
+    return rows;
+}
+
+class RowTest : public testing::TestWithParam<const Row *> {
+protected:
+    const Row &row_ = *GetParam();
+    const RowParams &params_ = row_.params;
+
+    // Calls check(random numbers, guard) some times for each guard.
+    template <typename Check>
+    void for_each_case(const Check &check) {
+        const std::uint64_t seed = base_seed();
+        for (int i = 0; i < case_count(24) && !HasFailure(); i++) {
+            SCOPED_TRACE(fmt::format("this case alone: SEPCONV_SEED={} SEPCONV_CASES=1", seed + i));
+            for (const Guard guard : {Guard::before, Guard::after}) {
+                Random random(seed + i);
+                check(random, guard);
+            }
+        }
+    }
+
+    static void expect_close(const std::vector<float> &found, const std::vector<double> &expected, double tolerance = relative_tolerance) {
+        const double allowed = allowed_difference(expected) * tolerance / relative_tolerance;
+        ASSERT_EQ(found.size(), expected.size());
+        for (std::size_t i = 0; i < found.size(); i++) {
+            ASSERT_TRUE(is_close(found[i], expected[i], allowed))
+                << fmt::format("value {} of {}: expected {:.9g}, found {:.9g}", i, found.size(), expected[i], found[i]);
+        }
+    }
+};
+
+std::string name_of(const testing::TestParamInfo<const Row *> &info) { return fmt::format("{}_{}", info.param->name, info.param->target); }
+
+// ---- padded
+
+class PaddedRow : public RowTest {};
+INSTANTIATE_TEST_SUITE_P(Rows, PaddedRow, testing::ValuesIn(rows_of(Stage::padded)), name_of);
+
+TEST_P(PaddedRow, CopiesTheImageAndSetsTheBorderToZero) {
+    for_each_case([&](Random &random, Guard guard) {
+        const std::int64_t lanes = params_.lanes;
+        const std::int64_t channels = params_.narrow ? random.in(1, lanes - 1) : random.in(lanes, 4 * lanes);
+        const std::int64_t blocks = (channels + lanes - 1) / lanes, count = random.in(1, blocks);
+        const std::int64_t before_x = random.in(0, 3), inside_x = random.in(0, 9), after_x = random.in(0, 3);
+        const std::int64_t before_y = random.in(0, 3), inside_y = random.in(0, 5), after_y = random.in(0, 3);
+        const std::int64_t width = before_x + inside_x + after_x, height = before_y + inside_y + after_y;
+        if (width * height == 0) return;
+        const std::int64_t pixel = channels + random.in(0, 3), row = pixel * inside_x + random.in(0, 5);
+        const bool any = inside_x > 0 && inside_y > 0;
+        GuardedFloats image(random.reals(any ? (inside_y - 1) * row + (inside_x - 1) * pixel + channels : 0, 1), guard);
+        GuardedFloats strip(lanes * width * height * count, guard);
+        Buffer<3> in(image.data(), {{channels, 1}, {inside_x, pixel}, {inside_y, row}});
+        Buffer<4> out(strip.data(), {{lanes, 1}, {width, lanes}, {height, lanes * width}, {count, lanes * width * height}});
+        const auto arguments = [](std::int64_t value) { return static_cast<int>(value); };
+        ASSERT_EQ(
+            row_.padded(in, arguments(channels), arguments(before_x), arguments(inside_x), arguments(before_y), arguments(inside_y), out),
+            0);
+        std::vector<double> expected;
+        for (std::int64_t block = 0; block < count; block++) {
+            const std::int64_t first = params_.narrow ? 0 : std::min(block * lanes, channels - lanes);
+            for (std::int64_t y = -before_y; y < inside_y + after_y; y++) {
+                for (std::int64_t x = -before_x; x < inside_x + after_x; x++) {
+                    for (std::int64_t c = first; c < first + lanes; c++) {
+                        const bool inside = c < channels && x >= 0 && x < inside_x && y >= 0 && y < inside_y;
+                        expected.push_back(inside ? image.data()[y * row + x * pixel + c] : 0);
+                    }
+                }
+            }
+        }
+        expect_close(strip.values(), expected, 0);
+        EXPECT_TRUE(strip.surroundings_untouched());
+    });
+}
+
+// ---- depthwise
+
+class DepthwiseRow : public RowTest {
+protected:
+    // A window that the row promises to serve.
+    struct Window {
+        std::int64_t width, height, stride_x, stride_y, dilation_x, dilation_y;
+        Window(const RowParams &params, Random &random) {
+            width = params.kernel > 0 ? params.kernel : random.in(1, 6);
+            height = params.kernel > 0 ? params.kernel : random.in(1, 6);
+            stride_x = params.stride > 0 ? params.stride : random.in(1, 4);
+            stride_y = params.stride > 0 ? params.stride : random.in(1, 4);
+            dilation_x = params.dilation > 0 ? params.dilation : random.in(1, 5);
+            dilation_y = params.dilation > 0 ? params.dilation : random.in(1, 5);
+            // A stride and a dilation never come together.
+            const bool strided = stride_x > 1 || stride_y > 1;
+            if (strided && (params.stride > 0 || random.chance(50))) dilation_x = dilation_y = 1;
+            if (dilation_x > 1 || dilation_y > 1) stride_x = stride_y = 1;
+        }
+        std::int64_t span_x(std::int64_t count) const { return (count - 1) * stride_x + (width - 1) * dilation_x + 1; }
+        std::int64_t span_y(std::int64_t count) const { return (count - 1) * stride_y + (height - 1) * dilation_y + 1; }
+    };
+
+    int call(halide_buffer_t *padded, halide_buffer_t *taps, const Window &window, halide_buffer_t *scratch) const {
+        return row_.depthwise(padded, taps, static_cast<int>(window.stride_x), static_cast<int>(window.stride_y),
+                              static_cast<int>(window.dilation_x), static_cast<int>(window.dilation_y), static_cast<int>(window.width),
+                              static_cast<int>(window.height), scratch);
+    }
+
+    void channels_last(Random &random, Guard guard) const;
+    void channels_first(Random &random, Guard guard) const;
+};
+INSTANTIATE_TEST_SUITE_P(Rows, DepthwiseRow, testing::ValuesIn(rows_of(Stage::depthwise)), name_of);
+
+void DepthwiseRow::channels_last(Random &random, Guard guard) const {
+    const Window window(params_, random);
+    const std::int64_t lanes = params_.lanes, pixel = params_.pixel_stride, multiplier = random.in(1, 3), blocks = random.in(1, 3);
+    const std::int64_t width = random.in(params_.together, params_.together + 12), height = random.in(1, 4);
+    const std::int64_t in_width = window.span_x(width), in_height = window.span_y(height);
+    // A strip of the tile loop's, or the image itself with further channels between its pixels.
+    const bool strip = random.chance(50);
+    const std::int64_t in_x = strip ? lanes : blocks * lanes + random.in(0, 5);
+    const std::int64_t in_y = strip ? lanes * in_width : in_x * in_width + random.in(0, 5);
+    const std::int64_t in_block = strip ? lanes * in_width * in_height : lanes;
+    const std::int64_t in_size = (in_width - 1) * in_x + (in_height - 1) * in_y + (blocks - 1) * in_block + lanes;
+    const std::int64_t tap_row = lanes * window.width, tap_window = tap_row * window.height;
+    const std::int64_t out_row = pixel * width, out_multiplier = out_row * height, out_block = out_multiplier * multiplier;
+    GuardedFloats padded(random.reals(in_size, 1), guard), taps(random.reals(tap_window * multiplier * blocks, 1), guard);
+    GuardedFloats scratch(out_block * blocks - (pixel - lanes), guard);
+    Buffer<4> in(padded.data(), {{lanes, 1}, {in_width, in_x}, {in_height, in_y}, {blocks, in_block}});
+    Buffer<5> weights(
+        taps.data(),
+        {{lanes, 1}, {window.width, lanes}, {window.height, tap_row}, {multiplier, tap_window}, {blocks, tap_window * multiplier}});
+    Buffer<5> out(scratch.data(), {{lanes, 1}, {width, pixel}, {height, out_row}, {multiplier, out_multiplier}, {blocks, out_block}});
+    ASSERT_EQ(call(in, weights, window, out), 0);
+    std::vector<double> expected;
+    std::vector<float> found;
+    for (std::int64_t b = 0; b < blocks; b++) {
+        for (std::int64_t m = 0; m < multiplier; m++) {
+            for (std::int64_t y = 0; y < height; y++) {
+                for (std::int64_t x = 0; x < width; x++) {
+                    for (std::int64_t lane = 0; lane < lanes; lane++) {
+                        double sum = 0;
+                        for (std::int64_t j = 0; j < window.height; j++) {
+                            for (std::int64_t i = 0; i < window.width; i++) {
+                                const std::int64_t at_x = x * window.stride_x + i * window.dilation_x;
+                                const std::int64_t at_y = y * window.stride_y + j * window.dilation_y;
+                                sum += static_cast<double>(padded.data()[b * in_block + at_y * in_y + at_x * in_x + lane]) *
+                                       taps.data()[(b * multiplier + m) * tap_window + j * tap_row + i * lanes + lane];
+                            }
+                        }
+                        expected.push_back(sum);
+                        found.push_back(scratch.data()[b * out_block + m * out_multiplier + y * out_row + x * pixel + lane]);
+                    }
+                }
+            }
+        }
+    }
+    expect_close(found, expected);
+    EXPECT_TRUE(scratch.surroundings_untouched());
+}
+
+void DepthwiseRow::channels_first(Random &random, Guard guard) const {
+    const Window window(params_, random);
+    const std::int64_t lanes = params_.lanes, multiplier = random.in(1, 3), channels = random.in(1, 3), stride = window.stride_x;
+    // A row is at least a vector wide.
+    const std::int64_t width = random.in(lanes, 3 * lanes), height = random.in(params_.together, params_.together + 6);
+    const std::int64_t pitch = stride == 1 ? window.span_x(width) : width + (window.width - 1) / stride;
+    const std::int64_t in_width = pitch * stride, in_height = window.span_y(height);
+    const std::int64_t window_size = window.width * window.height;
+    GuardedFloats padded(random.reals(in_width * in_height * channels, 1), guard);
+    GuardedFloats taps(random.reals(window_size * multiplier * channels, 1), guard);
+    GuardedFloats scratch(width * height * multiplier * channels, guard);
+    Buffer<4> in(padded.data(), {{pitch, 1}, {stride, pitch}, {in_height, in_width}, {channels, in_width * in_height}});
+    Buffer<5> weights(
+        taps.data(),
+        {{window.width, 1}, {window.height, window.width}, {multiplier, window_size}, {channels, window_size * multiplier}, {1, 0}});
+    Buffer<5> out(scratch.data(),
+                  {{width, 1}, {height, width}, {multiplier, width * height}, {channels, width * height * multiplier}, {1, 0}});
+    ASSERT_EQ(call(in, weights, window, out), 0);
+    std::vector<double> expected;
+    for (std::int64_t c = 0; c < channels; c++) {
+        for (std::int64_t m = 0; m < multiplier; m++) {
+            for (std::int64_t y = 0; y < height; y++) {
+                for (std::int64_t x = 0; x < width; x++) {
+                    double sum = 0;
+                    for (std::int64_t j = 0; j < window.height; j++) {
+                        for (std::int64_t i = 0; i < window.width; i++) {
+                            const std::int64_t at_x = x * stride + i * window.dilation_x,
+                                               at_y = y * window.stride_y + j * window.dilation_y;
+                            const std::int64_t in_row = (c * in_height + at_y) * in_width;
+                            sum += static_cast<double>(padded.data()[in_row + at_x % stride * pitch + at_x / stride]) *
+                                   taps.data()[(c * multiplier + m) * window_size + j * window.width + i];
+                        }
+                    }
+                    expected.push_back(sum);
+                }
+            }
+        }
+    }
+    expect_close(scratch.values(), expected);
+    EXPECT_TRUE(scratch.surroundings_untouched());
+}
+
+TEST_P(DepthwiseRow, SumsOverTheWindow) {
+    for_each_case(
+        [&](Random &random, Guard guard) { params_.channels_first ? channels_first(random, guard) : channels_last(random, guard); });
+}
+
+// ---- pointwise
+
+class PointwiseRow : public RowTest {
+protected:
+    void channels_last(Random &random, Guard guard) const;
+    void channels_first(Random &random, Guard guard) const;
+
+    // The clamp of the epilogue: none, or a range that cuts some of the values.
+    struct Clamp {
+        float low = -infinity, high = infinity;
+        explicit Clamp(Random &random) {
+            if (random.chance(50)) low = -0.25F, high = 0.5F;
+        }
+        double operator()(double value) const { return std::clamp<double>(value, low, high); }
+    };
+};
+INSTANTIATE_TEST_SUITE_P(Rows, PointwiseRow, testing::ValuesIn(rows_of(Stage::pointwise)), name_of);
+
+void PointwiseRow::channels_last(Random &random, Guard guard) const {
+    const std::int64_t lanes = params_.lanes, panel_width = lanes * params_.vectors, multiplier = random.in(1, 3);
+    // Whole blocks of depthwise channels, and blocks of which only some lanes count.
+    const std::int64_t full = random.in(0, 3) * multiplier, tail_lanes = full == 0 ? random.in(1, lanes - 1) : random.in(0, lanes - 1);
+    const std::int64_t tails = tail_lanes > 0 ? multiplier : 0, tail_first = full > 0 && tails > 0 ? lanes - tail_lanes : 0;
+    const std::int64_t steps = full * lanes + tails * tail_lanes;
+    const std::int64_t pixels = random.in(params_.rows, params_.rows * 3 + 2), pitch = pixels + random.in(0, 3);
+    const std::int64_t panels = random.in(1, 3), filters = (panels - 1) * panel_width + random.in(1, panel_width);
+    const std::int64_t out_pixel = filters + random.in(0, 5), block = lanes * pitch;
+    const Clamp clamp(random);
+    GuardedFloats scratch(random.reals((full + tails - 1) * block + pixels * lanes, 1), guard);
+    GuardedFloats panel(random.reals(panels * panel_width * steps, 1 / std::sqrt(static_cast<float>(steps))), guard);
+    GuardedFloats bias(random.reals(panels * panel_width, 1), guard);
+    GuardedFloats output((pixels - 1) * out_pixel + filters, guard);
+    Buffer<3> in(scratch.data(), {{lanes, 1}, {pixels, lanes}, {full + tails, block}});
+    Buffer<3> weights(panel.data(), {{panel_width, 1}, {steps, panel_width}, {panels, panel_width * steps}});
+    Buffer<1> biases(bias.data(), {{panels * panel_width, 1}});
+    Buffer<2> out(output.data(), {{filters, 1}, {pixels, out_pixel}});
+    const std::vector<float> before = output.values();
+    ASSERT_EQ(row_.pointwise(in, weights, biases, static_cast<int>(full), static_cast<int>(tails), static_cast<int>(tail_first),
+                             static_cast<int>(tail_lanes), clamp.low, clamp.high, out),
+              0);
+    std::vector<double> expected;
+    std::vector<float> found, between, between_before;
+    for (std::int64_t pixel = 0; pixel < pixels; pixel++) {
+        for (std::int64_t f = 0; f < out_pixel; f++) {
+            const std::size_t at = static_cast<std::size_t>(pixel * out_pixel + f);
+            if (f >= filters) {
+                if (at < before.size()) between.push_back(output.data()[at]), between_before.push_back(before[at]);
+                continue;
+            }
+            double sum = bias.data()[f];
+            for (std::int64_t step = 0; step < steps; step++) {
+                const std::int64_t rest = step - full * lanes;
+                const std::int64_t from =
+                    rest < 0 ? step / lanes * block + step % lanes : (full + rest / tail_lanes) * block + tail_first + rest % tail_lanes;
+                sum += static_cast<double>(scratch.data()[from + pixel * lanes]) *
+                       panel.data()[f / panel_width * panel_width * steps + step * panel_width + f % panel_width];
+            }
+            expected.push_back(clamp(sum));
+            found.push_back(output.data()[at]);
+        }
+    }
+    expect_close(found, expected);
+    EXPECT_TRUE(same_bits(between, between_before)) << "filters beyond the last were written";
+    EXPECT_TRUE(output.surroundings_untouched());
+}
+
+void PointwiseRow::channels_first(Random &random, Guard guard) const {
+    const std::int64_t lanes = params_.lanes, rows = params_.rows, steps = random.in(1, 40);
+    // Whole groups of vectors, of which the last may be cut; the scratch reaches to the end of the vector.
+    const std::int64_t vectors = params_.vectors * random.in(1, 3), pixels = vectors * lanes - random.in(0, lanes - 1);
+    const std::int64_t pitch = round_up(pixels, lanes) + random.in(0, 5);
+    const std::int64_t groups = random.in(1, 3), filters = groups * rows, out_filter = pixels + random.in(0, 5);
+    const Clamp clamp(random);
+    GuardedFloats scratch(random.reals((steps - 1) * pitch + round_up(pixels, lanes), 1), guard);
+    GuardedFloats panel(random.reals(filters * steps, 1 / std::sqrt(static_cast<float>(steps))), guard);
+    GuardedFloats bias(random.reals(filters, 1), guard);
+    GuardedFloats output((filters - 1) * out_filter + pixels, guard);
+    Buffer<3> in(scratch.data(), {{pixels, 1}, {steps, pitch}, {1, 0}});
+    Buffer<3> weights(panel.data(), {{rows, 1}, {steps, rows}, {groups, rows * steps}});
+    Buffer<1> biases(bias.data(), {{filters, 1}});
+    Buffer<2> out(output.data(), {{pixels, 1}, {filters, out_filter}});
+    const std::vector<float> before = output.values();
+    ASSERT_EQ(row_.pointwise(in, weights, biases, static_cast<int>(steps), 0, 0, 0, clamp.low, clamp.high, out), 0);
+    std::vector<double> expected;
+    std::vector<float> found, between, between_before;
+    for (std::int64_t f = 0; f < filters; f++) {
+        for (std::int64_t pixel = 0; pixel < out_filter; pixel++) {
+            const std::size_t at = static_cast<std::size_t>(f * out_filter + pixel);
+            if (pixel >= pixels) {
+                if (at < before.size()) between.push_back(output.data()[at]), between_before.push_back(before[at]);
+                continue;
+            }
+            double sum = bias.data()[f];
+            for (std::int64_t step = 0; step < steps; step++) {
+                sum += static_cast<double>(scratch.data()[step * pitch + pixel]) *
+                       panel.data()[f / rows * rows * steps + step * rows + f % rows];
+            }
+            expected.push_back(clamp(sum));
+            found.push_back(output.data()[at]);
+        }
+    }
+    expect_close(found, expected);
+    EXPECT_TRUE(same_bits(between, between_before)) << "pixels beyond the last were written";
+    EXPECT_TRUE(output.surroundings_untouched());
+}
+
+TEST_P(PointwiseRow, MultipliesThePanelsAndClamps) {
+    for_each_case(
+        [&](Random &random, Guard guard) { params_.channels_first ? channels_first(random, guard) : channels_last(random, guard); });
+}
+
+// ---- activated
+
+class ActivatedRow : public RowTest {
+protected:
+    ActivationKind kind() const {
+        const std::string name = params_.activation;
+        if (name == "hard_sigmoid_keras2") return ActivationKind::hard_sigmoid_keras2;
+        if (name == "gelu_approximate") return ActivationKind::gelu_approximate;
+        int i = 0;
+        while (name != sepconv::name(static_cast<ActivationKind>(i))) i++;
+        return static_cast<ActivationKind>(i);
+    }
+};
+INSTANTIATE_TEST_SUITE_P(Rows, ActivatedRow, testing::ValuesIn(rows_of(Stage::activated)), name_of);
+
+TEST_P(ActivatedRow, AppliesTheFunctionToEveryRow) {
+    for_each_case([&](Random &random, Guard guard) {
+        Activation activation = default_activation(kind());
+        if (activation.kind == ActivationKind::threshold) activation.a = 0.25F, activation.b = -3;
+        const bool half = activation.kind == ActivationKind::glu;
+        const std::int64_t length = random.in(1, 70), in_length = half ? 2 * length : length, rows = random.in(1, 4);
+        const std::int64_t in_row = in_length + random.in(0, 5), out_row = half ? length + random.in(0, 5) : in_row;
+        const std::vector<float> values = random.reals((rows - 1) * in_row + in_length, 4);
+        GuardedFloats input(values, guard), other(half ? (rows - 1) * out_row + length : 0, guard);
+        GuardedFloats &output = half ? other : input;  // in place, but for glu
+        const std::vector<float> before = output.values();
+        Buffer<2> in(input.data(), {{in_length, 1}, {rows, in_row}}), out(output.data(), {{length, 1}, {rows, out_row}});
+        ASSERT_EQ(row_.activated(in, activation.a, activation.b, activation.c, out), 0);
+        reference::Tensor tensor{{1, 1, rows, in_length}, {}};
+        std::vector<float> found, between, between_before;
+        for (std::int64_t y = 0; y < rows; y++) {
+            for (std::int64_t x = 0; x < in_length; x++) tensor.values.push_back(values[y * in_row + x]);
+            for (std::int64_t x = 0; x < out_row; x++) {
+                const std::size_t at = static_cast<std::size_t>(y * out_row + x);
+                if (x < length) {
+                    found.push_back(output.data()[at]);
+                } else if (at < before.size()) {
+                    between.push_back(output.data()[at]), between_before.push_back(before[at]);
+                }
+            }
+        }
+        expect_close(found, reference::activated(tensor, activation).values);
+        EXPECT_TRUE(same_bits(between, between_before)) << "values between the rows were written";
+        EXPECT_TRUE(output.surroundings_untouched());
+    });
+}
+
+TEST(Rows, EveryStageHasSomeOnThisCpu) {
+    for (const Stage stage : {Stage::padded, Stage::depthwise, Stage::pointwise, Stage::activated}) EXPECT_FALSE(rows_of(stage).empty());
+}
+
+}  // namespace
+}  // namespace sepconv
