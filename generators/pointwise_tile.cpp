@@ -12,6 +12,8 @@ public:
     GeneratorParam<bool> channels_first{"channels_first", false};
     /// Floats in a vector: filters, or for channels_first pixels.
     GeneratorParam<int> lanes{"lanes", 8};
+    /// Floats from one pixel of the scratch to the next: the channels in a block. channels_last only.
+    GeneratorParam<int> pixel_stride{"pixel_stride", 8};
     /// Accumulators: this many vectors, times this many pixels (channels_first: filters).
     GeneratorParam<int> vectors{"vectors", 2};
     GeneratorParam<int> rows{"rows", 6};
@@ -37,14 +39,14 @@ public:
             output(pixel, filter) = sepconv::clamped_stage(accumulated(pixel, filter), low, high);
         } else {
             const int width = int(vectors) * int(lanes);
-            q = RDom(0, int(lanes), 0, full, "q");
+            q = RDom(0, int(pixel_stride), 0, full, "q");
             tail = RDom(0, tail_lanes, 0, tails, "tail");
-            accumulated =
-                sepconv::pointwise_stage({filter, pixel}, bias(filter),
-                                         {{q, scratch(q.x, pixel, q.y), panel(filter % width, q.y * int(lanes) + q.x, filter / width)},
-                                          {tail, scratch(tail_first + tail.x, pixel, full + tail.y),
-                                           panel(filter % width, full * int(lanes) + tail.y * tail_lanes + tail.x, filter / width)}},
-                                         sepconv::keep_order(target));
+            accumulated = sepconv::pointwise_stage(
+                {filter, pixel}, bias(filter),
+                {{q, scratch(q.x, pixel, q.y), panel(filter % width, q.y * int(pixel_stride) + q.x, filter / width)},
+                 {tail, scratch(tail_first + tail.x, pixel, full + tail.y),
+                  panel(filter % width, full * int(pixel_stride) + tail.y * tail_lanes + tail.x, filter / width)}},
+                sepconv::keep_order(target));
             output(filter, pixel) = sepconv::clamped_stage(accumulated(filter, pixel), low, high);
         }
     }
@@ -64,8 +66,8 @@ public:
         if (channels_first) {
             sepconv::schedule_pointwise_tile_channels_first(output, accumulated, pixel, filter, q, lanes, vectors, rows);
         } else {
-            scratch.dim(0).set_extent(lanes);
-            scratch.dim(1).set_stride(lanes);
+            scratch.dim(0).set_extent(pixel_stride);
+            scratch.dim(1).set_stride(pixel_stride);
             sepconv::schedule_pointwise_tile(output, accumulated, filter, pixel, q, tail, lanes, vectors, rows);
         }
     }

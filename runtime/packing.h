@@ -30,6 +30,7 @@ private:
 /// A run of panels of one width: `width` filters each, whose weights for one step of the reduction are neighbours.
 struct PanelRun {
     int vectors = 0;         ///< channels_last: vectors in a panel; channels_first: 1
+    int lanes = 0;           ///< channels_last: filters in a vector
     int width = 0;           ///< filters in a panel
     std::int64_t first = 0;  ///< the first filter
     std::int64_t filters = 0;

@@ -72,18 +72,18 @@ double block_cost(int rows, int vectors, int lanes, std::int64_t reduction) {
 
 // Covers a number of pixels with one or two heights of blocks, cheapest first. The last block of a piece moves back to end with the
 // piece, so a piece has at least as many pixels as its block.
-PixelCover cover_pixels(const BuiltTarget &target, int vectors, std::int64_t pixels, std::int64_t reduction) {
+PixelCover cover_pixels(const BuiltTarget &target, const PanelRun &run, std::int64_t pixels, std::int64_t reduction) {
     constexpr double call = 1;
     PixelCover best;
     double least = std::numeric_limits<double>::infinity();
     auto candidate = [&](const Row &row) {
-        return row.stage == Stage::pointwise && !row.params.channels_first && row.params.vectors == vectors &&
-               row.target == std::string_view(target.name);
+        return row.stage == Stage::pointwise && !row.params.channels_first && row.params.vectors == run.vectors &&
+               row.params.lanes == run.lanes && row.target == std::string_view(target.name);
     };
     for (const Row &a : all_rows()) {
         if (!candidate(a) || a.params.rows > pixels) continue;
         const int rows_a = a.params.rows;
-        const double cost_a = block_cost(rows_a, vectors, target.lanes, reduction);
+        const double cost_a = block_cost(rows_a, run.vectors, run.lanes, reduction);
         const double alone = static_cast<double>(ceil_div(pixels, rows_a)) * cost_a + call;
         if (alone < least) {
             least = alone;
@@ -92,7 +92,7 @@ PixelCover cover_pixels(const BuiltTarget &target, int vectors, std::int64_t pix
         for (const Row &b : all_rows()) {
             if (!candidate(b) || b.params.rows >= rows_a) continue;
             const int rows_b = b.params.rows;
-            const double cost_b = block_cost(rows_b, vectors, target.lanes, reduction);
+            const double cost_b = block_cost(rows_b, run.vectors, run.lanes, reduction);
             for (std::int64_t blocks = std::max<std::int64_t>(1, pixels / rows_a - 2); blocks <= pixels / rows_a; blocks++) {
                 const std::int64_t rest = pixels - blocks * rows_a, start = std::min(blocks * rows_a, pixels - rows_b);
                 if (rest <= 0) continue;
@@ -266,9 +266,8 @@ Plan make_plan(const LayerConfig &config, const PackedWeights &packed, const Bui
     }
     for (std::size_t run = 0; run < packed.runs.size(); run++) {
         for (int last = 0; last < 2; last++) {
-            plan.covers[run][last] =
-                first ? cover_pixel_vectors(target, packed.runs[run].width, plan.pixels[last])
-                      : cover_pixels(target, packed.runs[run].vectors, plan.pixels[last], plan.channels * plan.multiplier);
+            plan.covers[run][last] = first ? cover_pixel_vectors(target, packed.runs[run].width, plan.pixels[last])
+                                           : cover_pixels(target, packed.runs[run], plan.pixels[last], plan.channels * plan.multiplier);
         }
     }
     if (first) {

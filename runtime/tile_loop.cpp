@@ -279,7 +279,7 @@ private:
 
     void product_channels_last(const PanelRun &run, const PixelPiece &piece, const float *scratch, std::int64_t tile_pixels,
                                std::int64_t pixel, float *to, const Target &out) const {
-        const std::int64_t lanes = piece.row->params.lanes, steps = plan_.channels * plan_.multiplier;
+        const std::int64_t lanes = piece.row->params.pixel_stride, steps = plan_.channels * plan_.multiplier;
         const ReductionOrder &order = packed_.order;
         Buffer<3> depthwise(scratch + pixel * lanes);
         depthwise.dim(0, lanes, 1).dim(1, piece.count, lanes).dim(2, order.full + order.tails, lanes * tile_pixels);
