@@ -2,6 +2,8 @@
 
 set(SEPCONV_EMIT "" CACHE STRING "What to emit beside each object, for people who look: assembly, stmt, stmt_html, llvm_assembly (a comma between)")
 
+set(SEPCONV_PIPELINES_FROM "" CACHE PATH "Another build of this tree whose compiled pipelines are taken instead of compiling them again")
+
 # sepconv_pipelines(TABLE GENERATORS): sets in the caller's scope, and as properties of the target sepconv_pipelines,
 # the objects (SEPCONV_OBJECTS) and the folder of the registry (SEPCONV_REGISTRY_DIR).
 function(sepconv_pipelines table generators)
@@ -9,6 +11,14 @@ function(sepconv_pipelines table generators)
     file(READ ${table} json)
     set(folder ${CMAKE_CURRENT_BINARY_DIR}/pipelines)
     file(MAKE_DIRECTORY ${folder})
+    set(compiled ${folder})
+    if(SEPCONV_PIPELINES_FROM)
+        # The pipelines are the same under every compiler and sanitizer.
+        cmake_path(ABSOLUTE_PATH SEPCONV_PIPELINES_FROM BASE_DIRECTORY ${CMAKE_SOURCE_DIR} OUTPUT_VARIABLE other)
+        cmake_path(RELATIVE_PATH CMAKE_CURRENT_BINARY_DIR BASE_DIRECTORY ${CMAKE_BINARY_DIR} OUTPUT_VARIABLE here)
+        set(compiled ${other}/${here}/pipelines)
+        set_target_properties(${generators} PROPERTIES EXCLUDE_FROM_ALL TRUE)
+    endif()
     set(emit object)
     if(SEPCONV_EMIT)
         string(APPEND emit ",${SEPCONV_EMIT}")
@@ -62,35 +72,48 @@ function(sepconv_pipelines table generators)
                 string(APPEND fields ".${param} = ${value}, ")
             endforeach()
             set(function sepconv_${name}_${target_${t}})
-            set(object ${folder}/${function}.o)
+            set(object ${compiled}/${function}.o)
             set(generator ${stage}_tile)
             if(stage STREQUAL "activated")
                 set(generator activation_tile)
             endif()
-            add_custom_command(
-                OUTPUT ${object}
-                COMMAND ${generators} -g ${generator} -f ${function} -e ${emit} -o ${folder} target=${halide_${t}}-${features} ${arguments}
-                DEPENDS ${generators}
-                COMMENT "Pipeline ${function}"
-                VERBATIM)
+            if(NOT SEPCONV_PIPELINES_FROM)
+                add_custom_command(
+                    OUTPUT ${object}
+                    COMMAND ${generators} -g ${generator} -f ${function} -e ${emit} -o ${folder} target=${halide_${t}}-${features} ${arguments}
+                    DEPENDS ${generators}
+                    COMMENT "Pipeline ${function}"
+                    VERBATIM)
+            endif()
             list(APPEND objects ${object})
             string(APPEND registry "SEPCONV_ROW(${stage}, ${name}, ${target_${t}}, \"${covers}\", ${fields})\n")
         endforeach()
     endforeach()
 
     # Halide's own test of a CPU's features lives in its runtime, which nothing else here needs.
-    set(runtime ${folder}/sepconv_halide_runtime.o)
-    add_custom_command(
-        OUTPUT ${runtime}
-        COMMAND ${generators} -r sepconv_halide_runtime -e object -o ${folder} target=x86-64-linux
-        DEPENDS ${generators}
-        COMMENT "Halide runtime"
-        VERBATIM)
+    set(runtime ${compiled}/sepconv_halide_runtime.o)
+    if(NOT SEPCONV_PIPELINES_FROM)
+        add_custom_command(
+            OUTPUT ${runtime}
+            COMMAND ${generators} -r sepconv_halide_runtime -e object -o ${folder} target=x86-64-linux
+            DEPENDS ${generators}
+            COMMENT "Halide runtime"
+            VERBATIM)
+    endif()
     list(APPEND objects ${runtime})
 
     file(CONFIGURE OUTPUT ${folder}/sepconv_registry.inc CONTENT "${registry}" @ONLY)
     set(SEPCONV_OBJECTS ${objects} PARENT_SCOPE)
     set_property(GLOBAL PROPERTY SEPCONV_OBJECTS ${objects})
     set_property(GLOBAL PROPERTY SEPCONV_REGISTRY_DIR ${folder})
-    add_custom_target(sepconv_pipelines DEPENDS ${objects})
+    if(SEPCONV_PIPELINES_FROM)
+        foreach(object ${objects})
+            if(NOT EXISTS ${object})
+                message(FATAL_ERROR "SEPCONV_PIPELINES_FROM: expected a build of this tree, found no ${object}; build ${other} first")
+            endif()
+        endforeach()
+        add_custom_target(sepconv_pipelines)
+    else()
+        add_custom_target(sepconv_pipelines DEPENDS ${objects})
+    endif()
 endfunction()

@@ -83,6 +83,7 @@ TEST(Process, TheCallersRoundingIsKept) {
 
 // What a descriptor received while the library was used.
 std::int64_t bytes_written_to(int descriptor) {
+    std::fflush(nullptr);  // what this program has written so far
     std::FILE *const file = std::tmpfile();
     const int saved = dup(descriptor);
     dup2(fileno(file), descriptor);
