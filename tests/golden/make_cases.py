@@ -22,7 +22,7 @@ import numpy as np  # noqa: E402
 import tensorflow as tf  # noqa: E402
 import tf_keras  # noqa: E402
 
-from reference import ACTIVATIONS, fit_window, largest_difference, separable_conv2d  # noqa: E402
+from reference import ACTIVATIONS, largest_difference, separable_conv2d  # noqa: E402
 
 HERE = Path(__file__).parent
 FORMATS = ("channels_last", "channels_first")
