@@ -346,7 +346,11 @@ void write_npy(const fs::path &file, const std::vector<std::int64_t> &shape, con
     // A renamed file would put itself in the place of a link or a device: the first is followed, the second refused.
     std::error_code error;
     fs::path target = file;
-    if (fs::is_symlink(file, error)) target = fs::canonical(file, error);
+    if (fs::is_symlink(fs::symlink_status(file, error))) {
+        target = fs::canonical(file, error);
+    } else {
+        error.clear();  // a file that is not there yet is no error
+    }
     if (error) throw FileError(fmt::format("{}: cannot be written: {}", file.string(), error.message()));
     if (fs::exists(target, error) && !fs::is_regular_file(target, error)) {
         throw FileError(fmt::format("{}: expected a file or a new name, found {}", file.string(),
