@@ -22,8 +22,8 @@ struct Parameter {
 
 struct Function {
     ActivationKind kind;
+    bool along_axis;
     std::string_view name;
-    bool along_axis = false;
     std::array<Parameter, 3> parameters = {};  // in the order of Activation::a, b, c
 
     std::size_t parameter_count() const {
@@ -34,38 +34,38 @@ struct Function {
 using enum ActivationKind;
 
 constexpr Function functions[] = {
-    {linear, "linear"},
-    {relu, "relu", false, {{{"max_value", infinity}, {"negative_slope", 0}, {"threshold", 0}}}},
-    {relu6, "relu6"},
-    {leaky_relu, "leaky_relu", false, {{{"negative_slope", 0.2F}}}},
-    {elu, "elu", false, {{{"alpha", 1}}}},
-    {selu, "selu"},
-    {celu, "celu", false, {{{"alpha", 1}}}},
-    {softplus, "softplus"},
-    {softsign, "softsign"},
-    {squareplus, "squareplus", false, {{{"b", 4}}}},
-    {soft_shrink, "soft_shrink", false, {{{"threshold", 0.5F}}}},
-    {hard_shrink, "hard_shrink", false, {{{"threshold", 0.5F}}}},
-    {hard_tanh, "hard_tanh"},
-    {tanh_shrink, "tanh_shrink"},
-    {threshold, "threshold", false, {{{"threshold", 0}, {"default_value", 0}}}},
-    {tanh, "tanh"},
-    {sigmoid, "sigmoid"},
-    {hard_sigmoid, "hard_sigmoid"},
-    {hard_sigmoid_keras2, "hard_sigmoid"},
-    {sparse_plus, "sparse_plus"},
-    {sparse_sigmoid, "sparse_sigmoid"},
-    {silu, "silu"},
-    {hard_silu, "hard_silu"},
-    {gelu, "gelu"},
-    {gelu_approximate, "gelu"},
-    {exponential, "exponential"},
-    {mish, "mish"},
-    {log_sigmoid, "log_sigmoid"},
-    {softmax, "softmax", true},
-    {log_softmax, "log_softmax", true},
-    {sparsemax, "sparsemax", true},
-    {glu, "glu", true},
+    {linear, false, "linear"},
+    {relu, false, "relu", {{{"max_value", infinity}, {"negative_slope", 0}, {"threshold", 0}}}},
+    {relu6, false, "relu6"},
+    {leaky_relu, false, "leaky_relu", {{{"negative_slope", 0.2F}}}},
+    {elu, false, "elu", {{{"alpha", 1}}}},
+    {selu, false, "selu"},
+    {celu, false, "celu", {{{"alpha", 1}}}},
+    {softplus, false, "softplus"},
+    {softsign, false, "softsign"},
+    {squareplus, false, "squareplus", {{{"b", 4}}}},
+    {soft_shrink, false, "soft_shrink", {{{"threshold", 0.5F}}}},
+    {hard_shrink, false, "hard_shrink", {{{"threshold", 0.5F}}}},
+    {hard_tanh, false, "hard_tanh"},
+    {tanh_shrink, false, "tanh_shrink"},
+    {threshold, false, "threshold", {{{"threshold", 0}, {"default_value", 0}}}},
+    {tanh, false, "tanh"},
+    {sigmoid, false, "sigmoid"},
+    {hard_sigmoid, false, "hard_sigmoid"},
+    {hard_sigmoid_keras2, false, "hard_sigmoid"},
+    {sparse_plus, false, "sparse_plus"},
+    {sparse_sigmoid, false, "sparse_sigmoid"},
+    {silu, false, "silu"},
+    {hard_silu, false, "hard_silu"},
+    {gelu, false, "gelu"},
+    {gelu_approximate, false, "gelu"},
+    {exponential, false, "exponential"},
+    {mish, false, "mish"},
+    {log_sigmoid, false, "log_sigmoid"},
+    {softmax, true, "softmax"},
+    {log_softmax, true, "log_softmax"},
+    {sparsemax, true, "sparsemax"},
+    {glu, true, "glu"},
 };
 
 struct Alias {

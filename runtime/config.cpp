@@ -72,7 +72,7 @@ constexpr std::string_view other_arguments[] = {
 struct TrainingName {
     TrainingKind kind;
     std::string_view name;
-    std::string_view keras3 = {};
+    std::string_view keras3 = "";
 };
 constexpr TrainingName training_names[] = {
     {initializer, "Constant"},
@@ -328,7 +328,7 @@ std::string expand_user(const std::string &path) {
     const std::size_t end = std::min(path.find('/'), path.size());
     const std::string user = path.substr(1, end - 1);
     std::string home;
-    const char *home_variable = std::getenv("HOME");
+    const char *home_variable = std::getenv("HOME");  // NOLINT(concurrency-mt-unsafe)
     if (user.empty() && home_variable) {
         home = home_variable;
     } else {
@@ -454,7 +454,7 @@ std::string to_json(const LayerConfig &config) {
 void validate(const LayerConfig &config) { check(config, ""); }
 
 DataFormat default_data_format(const std::function<void(const std::string &)> &warn) {
-    const char *keras_home = std::getenv("KERAS_HOME");
+    const char *keras_home = std::getenv("KERAS_HOME");  // NOLINT(concurrency-mt-unsafe)
     std::string folder = keras_home ? keras_home : "~/.keras";
     if (!folder.empty() && !folder.ends_with('/')) folder += '/';
     const fs::path file = expand_user(folder + "keras.json");
