@@ -67,6 +67,7 @@ StoredWeights zeros(const LayerConfig &config, std::int64_t channels) {
 }
 
 std::string explanation(const Options &options) {
+    require_option("--input-shape", options.input_shape, "four whole numbers such as 1,60,60,8");
     const Shape shape = parse_shape(options.input_shape);
     const std::string target = checked_target(options.layer.target);
     const NamedLayer named = read_layer(options.layer, false, read_options("explain"));
@@ -88,9 +89,8 @@ void add_explain(CLI::App &program) {
     add_layer_options(*subcommand, options->layer, false);
     subcommand
         ->add_option("--input-shape", options->input_shape,
-                     "The input's shape: N,H,W,C, or N,C,H,W where the layer's data_format is channels_first")
-        ->type_name("N,H,W,C")
-        ->required();
+                     "Required: the input's shape, N,H,W,C, or N,C,H,W where the layer's data_format is channels_first")
+        ->type_name("N,H,W,C");
     subcommand->add_flag("--json", options->json, "Print JSON");
     subcommand->footer(example);
     subcommand->callback([options] { std::fputs(explanation(*options).c_str(), stdout); });

@@ -135,7 +135,9 @@ std::string model_text(const std::string &file, const ModelFile &model) {
     std::string text =
         fmt::format("model      {}\nformat     {}\nlayers     {} SeparableConv2D\n", file, model.format(), model.layers().size());
     for (const ModelLayer &layer : model.layers()) {
-        text += fmt::format("\n{}\n  config            {}\n", layer.name, to_json(layer.config));
+        LayerConfig computed = layer.config;
+        computed.training.clear();  // long, and changes nothing of what is computed
+        text += fmt::format("\n{}\n  config            {}\n", layer.name, to_json(computed));
         if (layer.input_channels == 0) {
             text += "  weights           none in the file\n";
             continue;

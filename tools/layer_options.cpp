@@ -94,6 +94,10 @@ std::string checked_target(const std::string &name) {
     throw UsageError(fmt::format("--target: expected one of {}, found \"{}\"{}", here, name, built ? ", which this CPU does not run" : ""));
 }
 
+void require_option(const char *option, const std::string &value, const char *what) {
+    if (value.empty()) throw UsageError(fmt::format("{}: expected {}, found none", option, what));
+}
+
 ReadOptions read_options(const std::string &subcommand) {
     ReadOptions options;
     options.warn = [subcommand](const std::string &remark) { fmt::print(stderr, "sepconv {}: note: {}\n", subcommand, remark); };

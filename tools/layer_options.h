@@ -36,6 +36,11 @@ NamedLayer read_layer(const LayerOptions &options, bool need_weights, const Read
 /// @throws TargetError  for "host", where $SEPCONV_TARGET is wrong or no target runs here
 std::string checked_target(const std::string &name);
 
+/// Checks that an option was given, without which the subcommand has nothing to do.
+/// @param what  what the option takes, in words
+/// @throws UsageError
+void require_option(const char *option, const std::string &value, const char *what);
+
 /// How every file is read: remarks go to standard error, after the subcommand's name.
 ReadOptions read_options(const std::string &subcommand);
 

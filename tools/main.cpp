@@ -36,19 +36,24 @@ int flush_results(const std::string &name) {
     return complain(name, fmt::format("standard output: cannot be written: {}", std::generic_category().message(errno)), failed);
 }
 
-// The first argument names a subcommand or is an option.
+// The first argument names a subcommand or asks about the program.
 void check_subcommand(const CLI::App &program, int argc, char **argv) {
     using sepconv::tools::UsageError;
     std::vector<std::string> known;
     for (const CLI::App *each : program.get_subcommands([](const CLI::App *) { return true; })) known.push_back(each->get_name());
     if (argc < 2) throw UsageError(fmt::format("expected a subcommand ({}), found none; try sepconv --help", fmt::join(known, ", ")));
     const std::string first = argv[1];
-    if (first.starts_with('-') || std::find(known.begin(), known.end(), first) != known.end()) return;
-    throw UsageError(fmt::format("expected a subcommand ({}), found \"{}\"", fmt::join(known, ", "), first));
+    const bool request = first == "-h" || first == "--help" || first == "--version";
+    if (request || std::find(known.begin(), known.end(), first) != known.end()) return;
+    throw UsageError(fmt::format("expected a subcommand ({}), --help or --version, found \"{}\"", fmt::join(known, ", "), first));
 }
 
-std::string command_line_message(const CLI::ParseError &error, const std::string &name) {
-    return fmt::format("{} (see {} --help)", error.what(), name);
+std::string command_line_message(const CLI::App &program, const CLI::ParseError &error) {
+    const auto chosen = program.get_subcommands();
+    const std::vector<std::string> unknown = chosen.empty() ? program.remaining() : chosen.front()->remaining();
+    // What follows an unknown option may be its value.
+    const std::string problem = unknown.empty() ? error.what() : fmt::format("unknown argument {}", unknown.front());
+    return fmt::format("{} (see {} --help)", problem, full_name(program));
 }
 
 int run_command(CLI::App &program, int argc, char **argv) {
@@ -62,8 +67,7 @@ int run_command(CLI::App &program, int argc, char **argv) {
         std::cout.flush();
         return flush_results(full_name(program));
     } catch (const CLI::ParseError &error) {
-        const std::string name = full_name(program);
-        return complain(name, command_line_message(error, name), wrong_input);
+        return complain(full_name(program), command_line_message(program, error), wrong_input);
     } catch (const tools::Failure &error) {
         return complain(full_name(program), error.what(), failed);
     } catch (const ExecutionError &error) {

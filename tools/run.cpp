@@ -18,12 +18,9 @@ namespace fs = std::filesystem;
 
 constexpr const char *example = R"(Example:
   echo '{"filters": 16, "kernel_size": 3, "padding": "same", "activation": "relu"}' > layer.json
-  python3 -c '
-  import numpy as np
-  random = np.random.default_rng(1)
-  np.savez("weights.npz", depthwise_kernel=random.normal(size=(3, 3, 8, 1)).astype("float32"),
-           pointwise_kernel=random.normal(size=(1, 1, 8, 16)).astype("float32"), bias=np.zeros(16, "float32"))
-  np.save("x.npy", random.normal(size=(1, 60, 60, 8)).astype("float32"))'
+  python3 -c 'import numpy as np; random = np.random.default_rng(1).standard_normal; np.savez("weights.npz",
+      depthwise_kernel=random((3, 3, 8, 1), "f4"), pointwise_kernel=random((1, 1, 8, 16), "f4"), bias=random(16, "f4"))'
+  python3 -c 'import numpy as np; np.save("x.npy", np.random.default_rng(2).standard_normal((1, 60, 60, 8), "f4"))'
   sepconv run --config layer.json --weights weights.npz --input x.npy --output y.npy
 
 From a model:
@@ -79,6 +76,8 @@ auto in_file(const std::string &file, Work work) {
 }
 
 void run(const Options &options) {
+    require_option("--input", options.input, "a .npy file");
+    require_option("--output", options.output, "the name of a .npy file");
     const int threads = parse_threads(options.threads);
     const std::string target = checked_target(options.layer.target);
     check_output(options.output);
@@ -113,12 +112,10 @@ void add_run(CLI::App &program) {
     add_layer_options(*subcommand, options->layer, true);
     subcommand
         ->add_option("--input", options->input,
-                     "The images, a .npy of 4 dimensions: N,H,W,C, or N,C,H,W where the layer's data_format is channels_first")
-        ->type_name("FILE")
-        ->required();
-    subcommand->add_option("--output", options->output, "Where the result goes, a .npy; replaced only when all is done")
-        ->type_name("FILE")
-        ->required();
+                     "Required: the images, a .npy of 4 dimensions: N,H,W,C, or N,C,H,W where the layer's data_format is channels_first")
+        ->type_name("FILE");
+    subcommand->add_option("--output", options->output, "Required: where the result goes, a .npy; replaced only when all is done")
+        ->type_name("FILE");
     subcommand->add_option("--threads", options->threads, "Threads to use; 0: all that the machine has. The result is the same")
         ->type_name("N")
         ->capture_default_str();
