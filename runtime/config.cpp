@@ -72,7 +72,7 @@ constexpr std::string_view other_arguments[] = {
 struct TrainingName {
     TrainingKind kind;
     std::string_view name;
-    std::string_view keras3 = "";
+    const char *keras3 = nullptr;
 };
 constexpr TrainingName training_names[] = {
     {initializer, "Constant"},
@@ -236,7 +236,7 @@ std::string training_text(const Argument &argument, TrainingKind kind) {
         std::vector<std::string_view> names;
         for (const TrainingName &known : training_names) {
             if (known.kind != kind) continue;
-            if (known.name == name) return known.keras3.empty() ? value.dump() : Json::parse(known.keras3).dump();
+            if (known.name == name) return known.keras3 ? Json::parse(known.keras3).dump() : value.dump();
             names.push_back(known.name);
         }
         // Keras 2 knows its initializers by the names of their second version too: glorot_uniformV2 is glorot_uniform.
