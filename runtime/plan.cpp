@@ -36,6 +36,7 @@ const Row *find_depthwise(const Plan &plan, const BuiltTarget &target, int lanes
         if (row.stage != Stage::depthwise || row.target != std::string_view(target.name)) continue;
         if (p.channels_first != (plan.format == DataFormat::channels_first) || p.lanes != lanes || (p.together == 1) != single) continue;
         if (!fits(p.kernel, plan.x.taps) || !fits(p.kernel, plan.y.taps)) continue;
+        if (!fits(p.kernel, plan.x.kernel)) continue;  // the rows of the packed window would lie further apart than promised
         if (!fits(p.stride, plan.x.stride_in_phase()) || !fits(p.stride, plan.y.stride_in_phase())) continue;
         if (!fits(p.dilation, plan.x.dilation_in_phase()) || !fits(p.dilation, plan.y.dilation_in_phase())) continue;
         if (best == nullptr || promises(p) > promises(best->params)) best = &row;

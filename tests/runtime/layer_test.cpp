@@ -216,6 +216,18 @@ TEST_P(LayerOn, DilationLargerThanTheImageLeavesOneTap) {
     }
 }
 
+TEST_P(LayerOn, DilatedKernelsOfWhichThreeTapsMeetTheImage) {
+    for (const DataFormat format : both_formats) {
+        LayerConfig config = plain(format, 6);
+        config.kernel_size = {3, 5};
+        config.dilation_rate = {1, 6};
+        expect_reference(config, 1, 8, 10, 20);
+        config.kernel_size = {5, 5};
+        config.dilation_rate = {6, 6};
+        expect_reference(config, 1, 10, 10, 20);
+    }
+}
+
 TEST_P(LayerOn, EvenKernelDilatedBeyondTheImageReadsZerosOnly) {
     for (const DataFormat format : both_formats) {
         LayerConfig config = plain(format, 6);

@@ -81,6 +81,7 @@ TEST_P(PlanOf, DepthwiseRowsAreOnlyTakenWhereTheirPromisesHold) {
             EXPECT_EQ(p.channels_first, plan.format == DataFormat::channels_first);
             EXPECT_EQ(p.lanes, p.channels_first ? target_.lanes : packed.blocks.lanes);
             EXPECT_TRUE(keeps(p.kernel, plan.x.taps) && keeps(p.kernel, plan.y.taps));
+            EXPECT_TRUE(keeps(p.kernel, plan.x.kernel)) << "the row expects the window's rows one after the other";
             EXPECT_TRUE(keeps(p.stride, plan.x.stride_in_phase()) && keeps(p.stride, plan.y.stride_in_phase()));
             EXPECT_TRUE(keeps(p.dilation, plan.x.dilation_in_phase()) && keeps(p.dilation, plan.y.dilation_in_phase()));
         }
