@@ -39,16 +39,21 @@ void run_activation(const Row *row, const Activation &activation, float *from, s
     row->activated(&in, activation.a, activation.b, activation.c, &out);
 }
 
-void activate_image(const Row *row, const Activation &activation, const TensorView<float> &tensor) {
+void activate_image(const Row *row, const Activation &activation, const TensorView<float> &from, const TensorView<float> &to) {
     std::array<bool, 4> reduced = {};
     for (const int axis : activation.axes) reduced[axis < 0 ? axis + 4 : axis] = true;
-    std::int64_t length = 1, lines = 1;
-    for (int i = 0; i < 4; i++) (reduced[i] ? length : lines) *= tensor.shape[i];
+    std::int64_t length = 1, written = 1, lines = 1;
+    for (int i = 0; i < 4; i++) {
+        (reduced[i] ? length : lines) *= from.shape[i];
+        if (reduced[i]) written *= to.shape[i];
+    }
     if (lines == 0 || length == 0) return;
     thread_local std::vector<float> line;
-    if (line.size() < static_cast<std::size_t>(length)) line.resize(length);
+    // Shorter results cannot go where they come from: their end is computed again from what they began with.
+    const std::int64_t at = written == length ? 0 : length;
+    if (line.size() < static_cast<std::size_t>(at + length)) line.resize(at + length);
     // Visits the elements of the reduced dimensions (or of the others) in order.
-    auto offset_of = [&](std::int64_t index, bool of_reduced) {
+    auto offset_of = [&](const TensorView<float> &tensor, std::int64_t index, bool of_reduced) {
         std::int64_t offset = 0;
         for (int i = 3; i >= 0; i--) {
             if (reduced[i] != of_reduced) continue;
@@ -58,10 +63,11 @@ void activate_image(const Row *row, const Activation &activation, const TensorVi
         return offset;
     };
     for (std::int64_t i = 0; i < lines; i++) {
-        float *start = tensor.data + offset_of(i, false);
-        for (std::int64_t j = 0; j < length; j++) line[j] = start[offset_of(j, true)];
-        run_activation(row, activation, line.data(), 1, length, 0, line.data(), 0);
-        for (std::int64_t j = 0; j < length; j++) start[offset_of(j, true)] = line[j];
+        const float *in = from.data + offset_of(from, i, false);
+        float *out = to.data + offset_of(to, i, false);
+        for (std::int64_t j = 0; j < length; j++) line[j] = in[offset_of(from, j, true)];
+        run_activation(row, activation, line.data(), 1, length, 0, line.data() + at, 0);
+        for (std::int64_t j = 0; j < written; j++) out[offset_of(to, j, true)] = line[at + j];
     }
 }
 

@@ -12,7 +12,8 @@ namespace sepconv {
 void run_activation(const Row *row, const Activation &activation, float *from, std::int64_t rows, std::int64_t length,
                     std::int64_t from_stride, float *to, std::int64_t to_stride);
 
-/// Applies softmax and its like in place along activation.axes, where these are not the innermost one.
-void activate_image(const Row *row, const Activation &activation, const TensorView<float> &tensor);
+/// Applies an activation along activation.axes, where these are not the innermost one. `to` is `from` itself but for glu, which halves
+/// its axis.
+void activate_image(const Row *row, const Activation &activation, const TensorView<float> &from, const TensorView<float> &to);
 
 }  // namespace sepconv

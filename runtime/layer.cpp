@@ -231,7 +231,8 @@ void Layer::run(TensorView<const float> input, TensorView<float> output, const E
     const int concurrency = how.executor != nullptr ? std::max(1, how.executor->concurrency()) : threads;
     const bool first = packed.config.data_format == DataFormat::channels_first;
     const bool rows_contiguous = first ? output.strides[2] == output.shape[3] : output.strides[1] == output.shape[2] * output.strides[2];
-    const Plan &plan = packed.plan(input.shape, rows_contiguous, concurrency);
+    // A copy: an executor may start another run on this thread, and that one put its plan in the place of this one.
+    const Plan plan = packed.plan(input.shape, rows_contiguous, concurrency);
     check_reach(plan, input, output);
     run_plan(plan, packed.weights, packed.config.activation, input, output, how, threads);
 }

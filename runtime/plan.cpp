@@ -145,10 +145,10 @@ Epilogue make_epilogue(const Activation &activation, const BuiltTarget &target) 
         default:
             break;
     }
-    std::string name(sepconv::name(activation.kind));
+    const char *name = sepconv::name(activation.kind).data();  // a literal; a plan is made anew without allocating
     if (activation.kind == ActivationKind::hard_sigmoid_keras2) name = "hard_sigmoid_keras2";
     if (activation.kind == ActivationKind::gelu_approximate) name = "gelu_approximate";
-    epilogue.activated = find_row(target, Stage::activated, {.activation = name.c_str(), .lanes = target.lanes});
+    epilogue.activated = find_row(target, Stage::activated, {.activation = name, .lanes = target.lanes});
     epilogue.kind = EpilogueKind::elementwise;
     if (!is_elementwise(activation.kind)) {
         const bool innermost = activation.axes.size() == 1 && (activation.axes[0] == -1 || activation.axes[0] == 3);
@@ -189,7 +189,7 @@ Plan make_plan(const LayerConfig &config, const PackedWeights &packed, const Bui
     // Rows of one phase of a dilation lie as without one, and share what they read.
     if (plan.y.dilation > 1 && plan.y.taps > 1) plan.y.step = plan.y.dilation;
     plan.epilogue = make_epilogue(config.activation, target);
-    const bool half_tile = config.activation.kind == ActivationKind::glu;
+    const bool half_tile = config.activation.kind == ActivationKind::glu && plan.epilogue.kind == EpilogueKind::rows;
 
     // The tile: whole rows, as many as keep the scratch within a third of the cache that a core has for itself; less makes the product
     // read its panels more often, more evicts them.

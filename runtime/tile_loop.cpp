@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <atomic>
 #include <cstring>
+#include <deque>
 #include <limits>
 
 #include "axis.h"
@@ -78,7 +79,7 @@ public:
             depthwise_channels_last(tile, scratch, strip);
         }
         // A tile of its own for what cannot stay where the product puts it.
-        const bool half = activation_.kind == ActivationKind::glu;
+        const bool half = plan_.temporary_floats > 0;
         float *out = output_.data + image * output_.strides[0] + (phase + tile.y * plan_.y.step) * out_y_ + tile.x * out_x_;
         const bool first = plan_.format == DataFormat::channels_first;
         Target target{out, out_x_, out_y_ * plan_.y.step, out_f_};
@@ -352,21 +353,58 @@ private:
     std::int64_t in_x_, in_y_, in_c_, out_x_, out_y_, out_f_;
 };
 
-// Scratch of the calling thread, for all tasks of a run. Grows to the largest that was needed and stays.
-float *thread_scratch(std::size_t floats) {
-    thread_local AlignedFloats scratch;
-    if (scratch.size() < floats) {
-        scratch = AlignedFloats();
-        scratch = AlignedFloats(floats);
+// Memory of the calling thread for all tasks of a run. Grows to the largest that was needed and stays. An executor may start a run on
+// a thread where another waits for its tasks, so the runs that are under way on a thread take turns from the first memory on.
+class RunMemory {
+public:
+    RunMemory() : memory_(all().take()) {}
+    ~RunMemory() { all().taken--; }
+    RunMemory(const RunMemory &) = delete;
+    RunMemory &operator=(const RunMemory &) = delete;
+
+    float *scratch(std::size_t floats) { return grown(memory_.scratch, floats); }
+
+    // Where glu's product stands until all of it is there: its axis is twice as long as the output's.
+    TensorView<float> product(const Activation &activation, Shape shape) {
+        shape[activation.axes[0] < 0 ? activation.axes[0] + 4 : activation.axes[0]] *= 2;
+        return {grown(memory_.product, static_cast<std::size_t>(shape[0] * shape[1] * shape[2] * shape[3])), shape};
     }
-    return scratch.data();
-}
+
+private:
+    struct Memory {
+        AlignedFloats scratch, product;
+    };
+    struct OfThread {
+        std::deque<Memory> memories;  // whose elements stay where they are
+        std::size_t taken = 0;
+        Memory &take() {
+            if (taken == memories.size()) memories.emplace_back();
+            return memories[taken++];
+        }
+    };
+    static OfThread &all() {
+        thread_local OfThread memories;
+        return memories;
+    }
+    static float *grown(AlignedFloats &values, std::size_t floats) {
+        if (values.size() < floats) {
+            values = AlignedFloats();
+            values = AlignedFloats(floats);
+        }
+        return values.data();
+    }
+
+    Memory &memory_;
+};
 
 }  // namespace
 
 void run_plan(const Plan &plan, const PackedWeights &packed, const Activation &activation, const TensorView<const float> &input,
               const TensorView<float> &output, const Execution &how, int threads) {
-    const TileLoop loop(plan, packed, activation, input, output);
+    const bool image = plan.epilogue.kind == EpilogueKind::image;
+    RunMemory memory;
+    const TensorView<float> product = image && activation.kind == ActivationKind::glu ? memory.product(activation, output.shape) : output;
+    const TileLoop loop(plan, packed, activation, input, product);
     // Whole pages apart, so that no two tasks write to one line.
     constexpr std::size_t page = 1024;
     const std::size_t task_floats = (plan.task_floats() + page - 1) / page * page;
@@ -376,7 +414,7 @@ void run_plan(const Plan &plan, const PackedWeights &packed, const Activation &a
         float *scratch;
         std::size_t task_floats;
         std::atomic<std::int64_t> next;
-    } run{loop, plan.tiles, thread_scratch(task_floats * plan.tasks), task_floats, 0};
+    } run{loop, plan.tiles, memory.scratch(task_floats * plan.tasks), task_floats, 0};
     auto task = [](void *context, int index) {
         Run &run = *static_cast<Run *>(context);
         for (std::int64_t tile = run.next.fetch_add(1); tile < run.tiles; tile = run.next.fetch_add(1)) {
@@ -390,7 +428,7 @@ void run_plan(const Plan &plan, const PackedWeights &packed, const Activation &a
     } else {
         pool_parallel_for(threads, plan.tasks, task, &run);
     }
-    if (plan.epilogue.kind == EpilogueKind::image) activate_image(plan.epilogue.activated, activation, output);
+    if (image) activate_image(plan.epilogue.activated, activation, product, output);
 }
 
 }  // namespace sepconv
