@@ -348,8 +348,8 @@ nlohmann::ordered_json activation_json(const Activation &activation) {
     return {{"class_name", class_name}, {"config", std::move(config)}};
 }
 
-std::string resolve_axes(const Activation &activation, std::vector<int> &axes) {
-    axes.clear();
+std::string resolve_axes(const Activation &activation, std::array<bool, 4> &along) {
+    along = {};
     if (is_elementwise(activation.kind)) return "";
     const auto found = [&](std::string_view what) {
         return wrong_argument("", fmt::format("activation.axis of {}", name(activation.kind)), what, shown(Json(activation.axes)));
@@ -358,10 +358,10 @@ std::string resolve_axes(const Activation &activation, std::vector<int> &axes) {
     if (activation.axes.size() > 1 && activation.kind != softmax) return found("one axis");
     for (int axis : activation.axes) {
         if (axis < -4 || axis >= 4) return found("axes from -4 to 3, for an output of rank 4");
-        axes.push_back(axis < 0 ? axis + 4 : axis);
+        bool &named = along[std::size_t(axis < 0 ? axis + 4 : axis)];
+        if (named) return found("each axis once");
+        named = true;
     }
-    std::sort(axes.begin(), axes.end());
-    if (std::adjacent_find(axes.begin(), axes.end()) != axes.end()) return found("each axis once");
     return "";
 }
 
@@ -378,8 +378,8 @@ void check_activation(const Activation &activation, std::string_view source) {
             throw ConfigError(wrong_argument(source, argument, "a finite number", fmt::format("{}", value)));
         }
     }
-    std::vector<int> axes;
-    if (const std::string wrong = resolve_axes(activation, axes); !wrong.empty()) {
+    std::array<bool, 4> along;
+    if (const std::string wrong = resolve_axes(activation, along); !wrong.empty()) {
         throw ConfigError(source.empty() ? wrong : fmt::format("{}: {}", source, wrong));
     }
 }

@@ -2,6 +2,8 @@
 // generators.
 #pragma once
 
+#include <array>
+#include <string>
 #include <string_view>
 
 #include "keras_json.h"
@@ -22,8 +24,8 @@ nlohmann::ordered_json activation_json(const Activation &activation);
 /// @throws ConfigError
 void check_activation(const Activation &activation, std::string_view source);
 
-/// The axes that an activation works along, counted from 0, in rising order. None for elementwise functions.
+/// The axes of the output that an activation works along. None for elementwise functions. Every run asks, so nothing is allocated.
 /// @return what is wrong with them; empty where nothing is.
-std::string resolve_axes(const Activation &activation, std::vector<int> &axes);
+std::string resolve_axes(const Activation &activation, std::array<bool, 4> &along);
 
 }  // namespace sepconv

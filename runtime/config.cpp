@@ -303,9 +303,9 @@ void check_arguments(const LayerConfig &config, std::string_view source) {
 void check(const LayerConfig &config, std::string_view source) {
     check_arguments(config, source);
     check_activation(config.activation, source);
-    std::vector<int> axes;
-    resolve_axes(config.activation, axes);
-    if (config.activation.kind == ActivationKind::glu && axes.front() == filters_axis(config) && config.filters % 2 != 0) {
+    std::array<bool, 4> along;
+    resolve_axes(config.activation, along);
+    if (config.activation.kind == ActivationKind::glu && along[std::size_t(filters_axis(config))] && config.filters % 2 != 0) {
         throw ConfigError(
             wrong_argument(source, "filters", "an even number, which the activation glu halves", fmt::format("{}", config.filters)));
     }
@@ -516,12 +516,13 @@ Shape output_shape(const LayerConfig &config, const Shape &input) {
         }
     }
 
-    std::vector<int> axes;
-    if (const std::string wrong = resolve_axes(config.activation, axes); !wrong.empty()) throw ShapeError(wrong);
+    std::array<bool, 4> along;
+    if (const std::string wrong = resolve_axes(config.activation, along); !wrong.empty()) throw ShapeError(wrong);
     if (config.activation.kind == ActivationKind::glu) {
-        std::int64_t &halved = output[std::size_t(axes.front())];
+        const auto axis = std::size_t(std::find(along.begin(), along.end(), true) - along.begin());
+        std::int64_t &halved = output[axis];
         if (halved % 2 != 0) {
-            throw ShapeError(wrong_argument("", "output", fmt::format("an even extent of axis {}, which glu halves", axes.front()),
+            throw ShapeError(wrong_argument("", "output", fmt::format("an even extent of axis {}, which glu halves", axis),
                                             fmt::format("{} in {}", halved, shape_text(output))));
         }
         halved /= 2;
