@@ -295,8 +295,8 @@ using Term = std::function<Expr(const Expr &value)>;
 using Combine = std::function<Expr(const Expr &a, const Expr &b)>;
 
 // `last` are the elements after the last whole vector.
-RowReduction reduce_row(const std::string &name, Var lane, Var row, const Func &input, const Func &last, const Expr &length, int lanes,
-                        const Expr &identity, const Term &term, const Combine &combine) {
+RowReduction reduce_row(const std::string &name, const Var &lane, const Var &row, const Func &input, const Func &last, const Expr &length,
+                        int lanes, const Expr &identity, const Term &term, const Combine &combine) {
     RowReduction reduction{Func(name + "_partial"), Func(name), RDom(0, lanes)};
     const RDom vectors(0, length / lanes);
     reduction.partial(lane, row) = term(last(lane, row));
@@ -308,7 +308,7 @@ RowReduction reduce_row(const std::string &name, Var lane, Var row, const Func &
 
 }  // namespace
 
-Expr activated(Expr x, const std::string &kind, Expr a, Expr b, Expr c) {
+Expr activated(const Expr &x, const std::string &kind, const Expr &a, const Expr &b, const Expr &c) {
     const auto found = formulas().find(kind);
     if (found == formulas().end()) {
         throw CompileError("expected an elementwise activation, found \"" + kind + "\"");
@@ -318,7 +318,7 @@ Expr activated(Expr x, const std::string &kind, Expr a, Expr b, Expr c) {
 
 bool works_along_rows(const std::string &kind) { return kind == "softmax" || kind == "log_softmax" || kind == "glu"; }
 
-AlongRows along_rows(const Func &input, Var x, Var row, Expr length, const std::string &kind, int lanes) {
+AlongRows along_rows(const Func &input, const Var &x, const Var &row, const Expr &length, const std::string &kind, int lanes) {
     if (!works_along_rows(kind)) {
         throw CompileError("expected softmax, log_softmax or glu, found \"" + kind + "\"");
     }

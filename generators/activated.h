@@ -14,7 +14,7 @@ namespace sepconv {
 /// @return float32, within 2e-6 (relative) or 1e-6 (absolute) of the exact value for every finite x; infinities and NaN become what
 ///         TensorFlow makes of them on a CPU. Made of arithmetic and integer operations only, so that it vectorises everywhere.
 /// Anything that is no elementwise activation is a Halide user error.
-Halide::Expr activated(Halide::Expr x, const std::string &kind, Halide::Expr a, Halide::Expr b, Halide::Expr c);
+Halide::Expr activated(const Halide::Expr &x, const std::string &kind, const Halide::Expr &a, const Halide::Expr &b, const Halide::Expr &c);
 
 /// True for softmax, log_softmax and glu, which along_rows computes.
 bool works_along_rows(const std::string &kind);
@@ -39,6 +39,7 @@ struct AlongRows {
 ///
 /// @param length  of a row of the input, for softmax and log_softmax; of a row of the output, which is half as long, for glu.
 /// @param lanes   partial results of a reduction.
-AlongRows along_rows(const Halide::Func &input, Halide::Var x, Halide::Var row, Halide::Expr length, const std::string &kind, int lanes);
+AlongRows along_rows(const Halide::Func &input, const Halide::Var &x, const Halide::Var &row, const Halide::Expr &length,
+                     const std::string &kind, int lanes);
 
 }  // namespace sepconv
