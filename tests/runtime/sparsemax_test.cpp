@@ -40,6 +40,7 @@ std::vector<double> sorted_sparsemax(const std::vector<float> &row) {
         if (sorted[k] - sorted[0] > candidate) tau = candidate;
     }
     std::vector<double> result;
+    result.reserve(row.size());
     for (const float x : row) result.push_back(static_cast<double>(std::max(x - sorted[0] - tau, 0.0L)));
     return result;
 }
