@@ -136,7 +136,7 @@ private:
             values.push_back(integer());
             if (values.size() > highest_rank) fail(fmt::format("at most {} dimensions", highest_rank));
             if (!accept(',')) {
-                if (values.size() == 1) fail("a tuple, (n,) for one dimension,");
+                if (values.size() == 1) fail("a tuple of integers, (n,) for one dimension,");
                 expect(')');
                 break;
             }
@@ -346,12 +346,10 @@ void write_npy(const fs::path &file, const std::vector<std::int64_t> &shape, con
     // A renamed file would put itself in the place of a link or a device: the first is followed, the second refused.
     std::error_code error;
     fs::path target = file;
-    if (fs::is_symlink(fs::symlink_status(file, error))) {
+    if (fs::is_symlink(file, error)) {
         target = fs::canonical(file, error);
-    } else {
-        error.clear();  // a file that is not there yet is no error
+        if (error) throw FileError(fmt::format("{}: cannot be written: {}", file.string(), error.message()));
     }
-    if (error) throw FileError(fmt::format("{}: cannot be written: {}", file.string(), error.message()));
     if (fs::exists(target, error) && !fs::is_regular_file(target, error)) {
         throw FileError(fmt::format("{}: expected a file or a new name, found {}", file.string(),
                                     fs::is_directory(target, error) ? "a directory" : "a device or pipe"));
@@ -376,6 +374,7 @@ void write_npy(const fs::path &file, const std::vector<std::int64_t> &shape, con
             throw FileError(fmt::format("{}: cannot be written: {}", file.string(), std::generic_category().message(errno)));
         }
     }
+    error.clear();
     bool written = std::fwrite(start.data(), 1, start.size(), opened.get()) == start.size();
     if constexpr (std::endian::native == std::endian::little) {
         written = written && (count == 0 || std::fwrite(values, sizeof(float), count, opened.get()) == count);
