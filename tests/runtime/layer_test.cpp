@@ -44,7 +44,7 @@ INSTANTIATE_TEST_SUITE_P(Target, RandomLayers, testing::ValuesIn(targets_here())
 reference::Tensor product_of(const RandomLayer &one) { return reference::product(one.config, one.weights(), one.image.data(), one.input); }
 
 TEST_P(RandomLayers, MatchTheReference) {
-    for_each_case(400, [](const RandomLayer &one, const Layer &layer) {
+    for_each_case(1200, [](const RandomLayer &one, const Layer &layer) {
         EXPECT_TRUE(is_close(one.run(layer), product_of(one), one.config.activation));
     });
 }
@@ -117,7 +117,7 @@ struct Crop {
 
 TEST_P(RandomLayers, ReadAndWriteCropsOfLargerTensorsAndNothingAroundThem) {
     constexpr float canary = 12345.5F;
-    for_each_case(150, [](const RandomLayer &one, const Layer &layer) {
+    for_each_case(400, [](const RandomLayer &one, const Layer &layer) {
         Random random(one.image.size());
         Crop in(one.input, random, std::numeric_limits<float>::quiet_NaN()), out(one.output, random, canary);
         in.visit(one.input, [&](float &value, std::int64_t index) {

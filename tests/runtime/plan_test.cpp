@@ -99,7 +99,7 @@ TEST_P(PlanOf, RowsOfTheProductCoverThePixelsExactly) {
                     if (piece.row == nullptr) continue;
                     const RowParams &p = piece.row->params;
                     EXPECT_EQ(p.channels_first, first);
-                    EXPECT_EQ(p.lanes, target_.lanes);
+                    EXPECT_EQ(p.lanes, first ? target_.lanes : packed.runs[run].lanes);
                     EXPECT_LE(piece.first, covered) << "pixels are left out";
                     EXPECT_GT(piece.first + piece.count, covered);
                     covered = piece.first + piece.count;
