@@ -100,7 +100,9 @@ void require_option(const char *option, const std::string &value, const char *wh
 
 ReadOptions read_options(const std::string &subcommand) {
     ReadOptions options;
-    options.warn = [subcommand](const std::string &remark) { fmt::print(stderr, "sepconv {}: note: {}\n", subcommand, remark); };
+    options.warn = [subcommand](const std::string &remark) {
+        std::fputs(fmt::format("sepconv {}: note: {}\n", subcommand, remark).c_str(), stderr);
+    };
     return options;
 }
 

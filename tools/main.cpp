@@ -26,7 +26,8 @@ std::string full_name(const CLI::App &program) {
 }
 
 int complain(const std::string &name, const std::string &message, int code) {
-    fmt::print(stderr, "{}: {}\n", name, message);
+    // Nothing is left to say it with where standard error is closed, so that this cannot fail.
+    std::fputs(fmt::format("{}: {}\n", name, message).c_str(), stderr);
     return code;
 }
 
@@ -83,7 +84,7 @@ int run_command(CLI::App &program, int argc, char **argv) {
 
 }  // namespace
 
-int main(int argc, char **argv) {
+int main(int argc, char **argv) try {
     // A file that outgrows the user's limit is then an error of the write, which can be reported and cleaned up after.
     std::signal(SIGXFSZ, SIG_IGN);
     CLI::App program(
@@ -98,4 +99,6 @@ int main(int argc, char **argv) {
     sepconv::tools::add_info(program);
     sepconv::tools::add_explain(program);
     return run_command(program, argc, argv);
+} catch (...) {  // there is no memory even for a message
+    return failed;
 }

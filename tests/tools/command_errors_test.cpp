@@ -2,6 +2,7 @@
 // file, what was expected and what was found; nothing on standard output, and no output file touched.
 #include <fmt/format.h>
 #include <gmock/gmock.h>
+#include <unistd.h>
 
 #include <ostream>
 #include <string>
@@ -322,6 +323,10 @@ TEST_F(CommandError, ModelWeightsForAWholeModel) {
 }
 
 // ---- the command line
+
+TEST_F(CommandError, IsWrongInputEvenWhereStandardErrorIsClosed) {
+    EXPECT_EQ(run({"benchmark"}, [] { close(STDERR_FILENO); }).code, 2);
+}
 
 TEST_F(CommandError, NoSubcommandListsThem) { expect_error({}, "sepconv: ", {"expected a subcommand (run, info, explain)", "found none"}); }
 

@@ -266,10 +266,10 @@ TEST_F(Command, KilledInTheMiddleLeavesTheOldOutputOrAWholeNewOne) {
     write("y.npy", "as it was");
     const std::size_t files_before = files().size();
     const int process = start(run_layer());
-    // While the temporary file is there, the write is under way.
+    // Killed as soon as anything of the output is there.
     int status = 0;
-    while (files().size() == files_before && waitpid(process, &status, WNOHANG) == 0)
-        std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    const auto untouched = [&] { return files().size() == files_before && std::filesystem::file_size(path("y.npy")) == 9; };
+    while (untouched() && waitpid(process, &status, WNOHANG) == 0) std::this_thread::sleep_for(std::chrono::milliseconds(1));
     kill(process, SIGKILL);
     waitpid(process, &status, 0);
     if (read("y.npy") != "as it was") {
