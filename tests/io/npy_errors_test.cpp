@@ -70,9 +70,13 @@ TEST_F(NpyErrors, AKeyThatIsUnknownOrGivenTwiceIsRefused) {
 
 TEST_F(NpyErrors, ANegativeExtentIsRefused) { EXPECT_THAT(header_error(npy_header("<f4", "(-1,)")), HasSubstr("extents of 0 or more")); }
 
-TEST_F(NpyErrors, AnExtentThatIsNoIntegerIsRefused) { EXPECT_THAT(header_error(npy_header("<f4", "(1.5,)")), HasSubstr("a tuple of integers")); }
+TEST_F(NpyErrors, AnExtentThatIsNoIntegerIsRefused) {
+    EXPECT_THAT(header_error(npy_header("<f4", "(1.5,)")), HasSubstr("a tuple of integers"));
+}
 
-TEST_F(NpyErrors, AParenthesisedNumberIsNoShape) { EXPECT_THAT(header_error(npy_header("<f4", "(4)")), HasSubstr("a tuple of integers, (n,)")); }
+TEST_F(NpyErrors, AParenthesisedNumberIsNoShape) {
+    EXPECT_THAT(header_error(npy_header("<f4", "(4)")), HasSubstr("a tuple of integers, (n,)"));
+}
 
 TEST_F(NpyErrors, AnExtentOf2To63IsRefused) {
     EXPECT_THAT(header_error(npy_header("<f4", "(9223372036854775808,)")), HasSubstr("less than 2^63"));

@@ -26,9 +26,7 @@ struct TensorView {
     template <typename U, typename = std::enable_if_t<std::is_same_v<const U, T> && !std::is_same_v<U, T>>>
     TensorView(const TensorView<U> &other) : data(other.data), shape(other.shape), strides(other.strides) {}
 
-    static Shape dense_strides(const Shape &shape) {
-        return {shape[1] * shape[2] * shape[3], shape[2] * shape[3], shape[3], 1};
-    }
+    static Shape dense_strides(const Shape &shape) { return {shape[1] * shape[2] * shape[3], shape[2] * shape[3], shape[3], 1}; }
 };
 
 }  // namespace sepconv
