@@ -111,7 +111,7 @@ TEST_P(Allocations, NoneInASecondRunWithOneThreadOrSeveral) {
 TEST_P(Allocations, NoneWhenManyShapesTakeTurns) {
     const LayerConfig layer_config = config(DataFormat::channels_last, GetParam());
     std::vector<RandomLayer> images;
-    for (int i = 0; i < 40; i++) images.push_back(filled(layer_config, 1 + i % 2, 2 + 2 * (i % 7), 2 + 2 * (i % 5), 8));
+    for (int i = 0; i < 40; i++) images.push_back(filled(layer_config, 2 + 2 * (i % 2), 2 + 2 * (i % 7), 2 + 2 * (i % 5), 8));
     const Layer layer(layer_config, images[0].weights());
     std::vector<float> values(100'000);
     const Execution one_thread = {.threads = 1, .executor = nullptr};
