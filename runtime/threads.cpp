@@ -56,7 +56,8 @@ private:
             while (static_cast<int>(workers_.size()) < count) {
                 workers_.emplace_back(&Pool::work, this, static_cast<int>(workers_.size()));
             }
-        } catch (const std::exception &) {  // no more threads to be had: fewer will do
+        } catch (const std::exception &) {
+            return !workers_.empty();
         }
         return !workers_.empty();
     }
