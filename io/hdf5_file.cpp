@@ -6,9 +6,11 @@
 
 #include <algorithm>
 #include <cstring>
+#include <fstream>
 #include <mutex>
 #include <utility>
 
+#include "hdf5_structure.h"
 #include "message.h"
 #include "sepconv/error.h"
 
@@ -178,6 +180,9 @@ struct Hdf5File::Opened {
     std::string name;
     std::string image;
     std::uint64_t size = 0;
+    std::ifstream stream;
+    // Remembers which objects it has checked.
+    mutable std::optional<Hdf5Structure> structure;
     Handle file;
 
     ~Opened() {
@@ -211,6 +216,7 @@ struct Hdf5File::Opened {
                 throw FileError(fmt::format("{}: expected a group or dataset in the file itself, found {}", where(path.substr(0, end)),
                                             link.type == H5L_TYPE_SOFT ? "a soft link" : "a link to another file"));
             }
+            structure->check_object(link.u.address);
             object = Handle(H5Oopen(object.get(), member.c_str(), H5P_DEFAULT), H5Oclose);
             if (!object) fail(path);
         }
@@ -299,6 +305,9 @@ struct Hdf5File::Opened {
             chunk *= sizes[d];
         }
         const std::vector<std::int64_t> shape = dataset_extents(dataset, path).shape;
+        if (shape.size() != static_cast<std::size_t>(rank)) {
+            throw FileError(fmt::format("{}: expected chunks of {} dimensions, found {}", where(path), shape.size(), rank));
+        }
         std::uint64_t count = 1;
         for (int d = 0; d < rank; ++d) {
             const std::uint64_t along = (static_cast<hsize_t>(shape[d]) - 1) / sizes[d] + 1;
@@ -393,6 +402,15 @@ Hdf5File::Hdf5File(const std::filesystem::path &file) : opened_(std::make_unique
     std::error_code error;
     opened_->size = std::filesystem::file_size(file, error);
     if (error) throw FileError(fmt::format("{}: cannot be opened: {}", opened_->name, error.message()));
+    opened_->stream.open(file, std::ios::binary);
+    std::ifstream &stream = opened_->stream;
+    opened_->structure.emplace(
+        [&stream](std::uint64_t offset, char *to, std::size_t count) {
+            stream.clear();
+            stream.seekg(static_cast<std::streamoff>(offset));
+            return static_cast<bool>(stream.read(to, static_cast<std::streamsize>(count)));
+        },
+        opened_->size, opened_->name);
     const LibraryCalls calls;
     opened_->file = Handle(H5Fopen(opened_->name.c_str(), H5F_ACC_RDONLY, H5P_DEFAULT), H5Fclose);
     if (!opened_->file) throw FileError(fmt::format("{}: cannot be opened as HDF5: {}", opened_->name, library_error()));
@@ -403,6 +421,14 @@ Hdf5File::Hdf5File(std::string image, std::string name) : opened_(std::make_uniq
     opened_->image = std::move(image);
     opened_->size = opened_->image.size();
     if (opened_->image.empty()) throw FileError(fmt::format("{}: expected HDF5, found nothing", opened_->name));
+    const std::string &bytes = opened_->image;
+    opened_->structure.emplace(
+        [&bytes](std::uint64_t offset, char *to, std::size_t count) {
+            if (offset > bytes.size() || bytes.size() - offset < count) return false;
+            std::copy_n(bytes.data() + offset, count, to);
+            return true;
+        },
+        opened_->size, opened_->name);
     const LibraryCalls calls;
     const Handle access(H5Pcreate(H5P_FILE_ACCESS), H5Pclose);
     H5FD_file_image_callbacks_t callbacks = {image_malloc,     image_memcpy,     image_realloc,        image_free,

@@ -26,8 +26,7 @@ void read_model(const std::filesystem::path &file) {
 }
 
 // A good read, or an error that begins with the file's name. Anything else fails the test.
-void withstand(const std::filesystem::path &file, const std::string &bytes, const Read &read) {
-    write_bytes(file, bytes);
+void withstand(const std::filesystem::path &file, const Read &read) {
     const auto start = std::chrono::steady_clock::now();
     try {
         read(file);
@@ -55,21 +54,32 @@ protected:
 TEST_P(Damage, TheSampleItselfIsGood) { EXPECT_NO_THROW(GetParam().read(corpus(GetParam().file))); }
 
 TEST_P(Damage, AFileCutOffAnywhereIsNoCrash) {
-    for (std::size_t size = 0; size < good.size(); ++size) {
+    write_bytes(file, good);
+    for (std::size_t size = good.size(); size-- > 0;) {
         SCOPED_TRACE(size);
-        ASSERT_NO_FATAL_FAILURE(withstand(file, good.substr(0, size), GetParam().read));
+        std::filesystem::resize_file(file, size);
+        ASSERT_NO_FATAL_FAILURE(withstand(file, GetParam().read));
     }
 }
 
 TEST_P(Damage, AChangedByteAnywhereIsNoCrash) {
+    // One change per byte, by turns: a lowest bit, a highest bit, all bits.
+    constexpr int changes[] = {0x01, 0x80, 0xff};
+    write_bytes(file, good);
+    std::fstream stream(file, std::ios::in | std::ios::out | std::ios::binary);
+    const auto put = [&stream](std::size_t at, char byte) {
+        stream.seekp(static_cast<std::streamoff>(at));
+        stream.put(byte);
+        stream.flush();
+    };
     for (std::size_t at = 0; at < good.size(); ++at) {
-        for (const int change : {0x01, 0x80, 0xff}) {
-            SCOPED_TRACE(testing::Message() << at << " xor " << change);
-            std::string bytes = good;
-            bytes[at] = static_cast<char>(bytes[at] ^ change);
-            ASSERT_NO_FATAL_FAILURE(withstand(file, bytes, GetParam().read));
-        }
+        SCOPED_TRACE(at);
+        put(at, static_cast<char>(good[at] ^ changes[at % 3]));
+        ASSERT_NO_FATAL_FAILURE(withstand(file, GetParam().read));
+        put(at, good[at]);
     }
+    ASSERT_TRUE(stream);
+    EXPECT_NO_THROW(GetParam().read(file)) << "every change was taken back";
 }
 
 const Read npy = [](const std::filesystem::path &path) { read_npy(path); };

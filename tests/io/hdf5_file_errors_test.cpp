@@ -30,7 +30,7 @@ protected:
 
 TEST_F(Hdf5Errors, AFileThatIsNoHdf5IsRefused) {
     write_bytes(file(), "something else");
-    EXPECT_THAT(read_error("a"), HasSubstr("cannot be opened as HDF5"));
+    EXPECT_THAT(read_error("a"), HasSubstr("expected an HDF5 file, found no signature of one"));
 }
 
 TEST_F(Hdf5Errors, AnEmptyImageIsRefused) {
