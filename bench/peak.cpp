@@ -45,13 +45,20 @@ void multiply_and_add_sse41() {
 #define SEPCONV_START(i) __m128 a##i = y;
     SEPCONV_CHAINS(SEPCONV_START)
     for (int round = 0; round < rounds; round++) {
-#define SEPCONV_MULTIPLY(i) asm volatile("mulps %1, %0" : "+x"(a##i) : "x"(x));
-#define SEPCONV_ADD(i) asm volatile("addps %1, %0" : "+x"(a##i) : "x"(y));
-        SEPCONV_MULTIPLY(0)
-        SEPCONV_ADD(1)
-        SEPCONV_MULTIPLY(2)
-        SEPCONV_ADD(3) SEPCONV_MULTIPLY(4) SEPCONV_ADD(5) SEPCONV_MULTIPLY(6) SEPCONV_ADD(7) SEPCONV_MULTIPLY(8) SEPCONV_ADD(9)
-            SEPCONV_MULTIPLY(10) SEPCONV_ADD(11)
+#define SEPCONV_MULTIPLY(i) asm volatile("mulps %1, %0" : "+x"(a##i) : "x"(x))
+#define SEPCONV_ADD(i) asm volatile("addps %1, %0" : "+x"(a##i) : "x"(y))
+        SEPCONV_MULTIPLY(0);
+        SEPCONV_ADD(1);
+        SEPCONV_MULTIPLY(2);
+        SEPCONV_ADD(3);
+        SEPCONV_MULTIPLY(4);
+        SEPCONV_ADD(5);
+        SEPCONV_MULTIPLY(6);
+        SEPCONV_ADD(7);
+        SEPCONV_MULTIPLY(8);
+        SEPCONV_ADD(9);
+        SEPCONV_MULTIPLY(10);
+        SEPCONV_ADD(11);
     }
 #undef SEPCONV_START
 #undef SEPCONV_MULTIPLY
