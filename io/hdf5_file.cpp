@@ -378,7 +378,7 @@ struct Hdf5File::Opened {
         const Handle type = string_type(stored.get(), variable);
         if (variable) {
             std::vector<char *> pointers(count, nullptr);
-            const herr_t status = H5Aread(attribute.get(), type.get(), pointers.data());
+            const herr_t status = H5Aread(attribute.get(), type.get(), static_cast<void *>(pointers.data()));
             const std::string reason = status < 0 ? library_error() : std::string();
             if (status >= 0) {
                 for (const char *text : pointers) texts.emplace_back(text == nullptr ? "" : text);

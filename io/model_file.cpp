@@ -456,11 +456,12 @@ const std::vector<ModelLayer> &ModelFile::layers() const { return content_->laye
 StoredWeights ModelFile::weights(const std::string &layer) const {
     const std::size_t index = content_->find(layer);
     const WeightPaths &paths = content_->paths[index];
-    if (!content_->weights) {
+    const std::optional<Hdf5File> &stored = content_->weights;
+    if (!stored) {
         throw FileError(fmt::format("{}: the weights of {} are in no file that was given; a config as JSON has none", content_->name,
                                     content_->layers[index].name));
     }
-    const Hdf5File &file = *content_->weights;
+    const Hdf5File &file = *stored;
     if (paths.empty()) throw FileError(fmt::format("{}: expected weights for {}, found none", file.name(), content_->layers[index].name));
     Allowance allowance(content_->options.max_bytes);
     StoredWeights weights;

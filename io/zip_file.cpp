@@ -67,6 +67,7 @@ void ZipFile::read(const std::string &name, const std::function<void(const ByteS
     const auto member = std::find_if(members_.begin(), members_.end(), [&](const Member &each) { return each.name == name; });
     if (member == members_.end()) {
         std::vector<std::string> names;
+        names.reserve(members_.size());
         for (const Member &each : members_) names.push_back(each.name);
         throw FileError(fmt::format("{}: expected a member {}, found {}", file_, in_quotes(name), listed(names)));
     }
