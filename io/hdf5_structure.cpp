@@ -264,9 +264,11 @@ void Hdf5Structure::check_superblock() {
     if (base != base_) super.fail(fmt::format("the base address {}", base_), fmt::format("{}", base));
     const std::uint64_t extension_or_free_space = super.number(8);
     if (extension_or_free_space != undefined) super.fail("no superblock extension and no free-space list", "one");
+    // The one address that counts from the start of the file, user's block and all.
     const std::uint64_t end = super.number(8);
-    if (end > end_) super.fail(fmt::format("a file of at least {} bytes", end), fmt::format("{}: it was cut off", end_));
-    end_ = end;
+    if (end > file_size_) super.fail(fmt::format("a file of at least {} bytes", end), fmt::format("{}: it was cut off", file_size_));
+    if (end < base_) super.fail("an end behind the user's block", fmt::format("{}", end));
+    end_ = end - base_;
     if (!old) {
         check_checksum(0, 48, "superblock");
         check_object(super.number(8));
