@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # What the scripts beside this one share. They get the tools, the tree, the build and a folder of their own from the environment.
 set -euo pipefail
 rm -rf "$WORK"
