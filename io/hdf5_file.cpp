@@ -182,7 +182,7 @@ struct Hdf5File::Opened {
     std::uint64_t size = 0;
     std::ifstream stream;
     // Remembers which objects it has checked.
-    mutable std::optional<Hdf5Structure> structure;
+    std::unique_ptr<Hdf5Structure> structure;
     Handle file;
 
     ~Opened() {
@@ -404,7 +404,7 @@ Hdf5File::Hdf5File(const std::filesystem::path &file) : opened_(std::make_unique
     if (error) throw FileError(fmt::format("{}: cannot be opened: {}", opened_->name, error.message()));
     opened_->stream.open(file, std::ios::binary);
     std::ifstream &stream = opened_->stream;
-    opened_->structure.emplace(
+    opened_->structure = std::make_unique<Hdf5Structure>(
         [&stream](std::uint64_t offset, char *to, std::size_t count) {
             stream.clear();
             stream.seekg(static_cast<std::streamoff>(offset));
@@ -422,7 +422,7 @@ Hdf5File::Hdf5File(std::string image, std::string name) : opened_(std::make_uniq
     opened_->size = opened_->image.size();
     if (opened_->image.empty()) throw FileError(fmt::format("{}: expected HDF5, found nothing", opened_->name));
     const std::string &bytes = opened_->image;
-    opened_->structure.emplace(
+    opened_->structure = std::make_unique<Hdf5Structure>(
         [&bytes](std::uint64_t offset, char *to, std::size_t count) {
             if (offset > bytes.size() || bytes.size() - offset < count) return false;
             std::copy_n(bytes.data() + offset, count, to);
