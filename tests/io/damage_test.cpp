@@ -1,7 +1,6 @@
 // Small good files, cut off at every byte and changed in every byte: each ends in a good read or in an error that names it, soon.
 #include <gmock/gmock.h>
 
-#include <chrono>
 #include <functional>
 
 #include "npy_bytes.h"
@@ -25,9 +24,8 @@ void read_model(const std::filesystem::path &file) {
     }
 }
 
-// A good read, or an error that begins with the file's name. Anything else fails the test.
+// A good read, or an error that begins with the file's name. Anything else fails the test; a hang meets ctest's limit.
 void withstand(const std::filesystem::path &file, const Read &read) {
-    const auto start = std::chrono::steady_clock::now();
     try {
         read(file);
     } catch (const FileError &error) {
@@ -35,7 +33,6 @@ void withstand(const std::filesystem::path &file, const Read &read) {
     } catch (const ConfigError &error) {
         ASSERT_THAT(error.what(), testing::StartsWith(file.string() + ": "));
     }
-    ASSERT_LT(std::chrono::steady_clock::now() - start, std::chrono::seconds(5));
 }
 
 struct Sample {
