@@ -129,9 +129,9 @@ public:
                                         depth_multiplier,
                                         int(kernel_width) * int(kernel_height)};
         if (channels_first) {
-            sepconv::schedule_separable_conv2d_channels_first(output, stages, {x, y, filter, n}, channel, q, sizes, target);
+            sepconv::schedule_separable_conv2d_channels_first(output, stages, {x, y, filter, n}, q, sizes, target);
         } else {
-            sepconv::schedule_separable_conv2d(output, stages, {filter, x, y, n}, channel, q, sizes, target);
+            sepconv::schedule_separable_conv2d(output, stages, {filter, x, y, n}, q, sizes, target);
         }
     }
 

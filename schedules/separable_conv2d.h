@@ -21,11 +21,11 @@ struct LayerSizes {
 };
 
 /// @param dimensions  of the output, innermost first: (filter, x, y, n).
-void schedule_separable_conv2d(Halide::Func output, const LayerStages &stages, const std::vector<Halide::Var> &dimensions,
-                               Halide::Var channel, Halide::Var q, const LayerSizes &sizes, const Halide::Target &target);
+void schedule_separable_conv2d(Halide::Func output, const LayerStages &stages, const std::vector<Halide::Var> &dimensions, Halide::Var q,
+                               const LayerSizes &sizes, const Halide::Target &target);
 
 /// @param dimensions  of the output, innermost first: (x, y, filter, n).
 void schedule_separable_conv2d_channels_first(Halide::Func output, const LayerStages &stages, const std::vector<Halide::Var> &dimensions,
-                                              Halide::Var channel, Halide::Var q, const LayerSizes &sizes, const Halide::Target &target);
+                                              Halide::Var q, const LayerSizes &sizes, const Halide::Target &target);
 
 }  // namespace sepconv

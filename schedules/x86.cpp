@@ -145,8 +145,8 @@ void schedule_along_rows(Func output, const LayerStages &stages, Var inner, Var 
 
 }  // namespace
 
-void schedule_separable_conv2d(Func output, const LayerStages &stages, const std::vector<Var> &dimensions, Var channel, Var q,
-                               const LayerSizes &sizes, const Target &target) {
+void schedule_separable_conv2d(Func output, const LayerStages &stages, const std::vector<Var> &dimensions, Var q, const LayerSizes &sizes,
+                               const Target &target) {
     const Var filter = dimensions[0], x = dimensions[1], y = dimensions[2], n = dimensions[3];
     const int natural = target.natural_vector_size<float>();
     Func pointwise = stages.pointwise, depthwise = stages.depthwise;
@@ -155,7 +155,6 @@ void schedule_separable_conv2d(Func output, const LayerStages &stages, const std
         schedule_along_rows(output, stages, filter, x, natural);
     }
     Var xo("xo"), xi("xi"), fo("fo"), fi("fi"), fv("fv"), lane("lane"), to("to"), ti("ti"), yo("yo");
-    (void)channel;
     if (sizes.width == 0 || sizes.height == 0 || sizes.channels == 0 || sizes.filters == 0 || stages.rows.value.defined()) {
         // Sizes open: correct for all of them, as fast as guards allow. The functions over a tile are the fast form for open sizes.
         if (!stages.rows.value.defined()) {
@@ -207,12 +206,11 @@ void schedule_separable_conv2d(Func output, const LayerStages &stages, const std
     if (sizes.window <= unrolled_taps) depthwise.update().unroll(stages.taps.x).unroll(stages.taps.y);
 }
 
-void schedule_separable_conv2d_channels_first(Func output, const LayerStages &stages, const std::vector<Var> &dimensions, Var channel,
-                                              Var q, const LayerSizes &sizes, const Target &target) {
+void schedule_separable_conv2d_channels_first(Func output, const LayerStages &stages, const std::vector<Var> &dimensions, Var q,
+                                              const LayerSizes &sizes, const Target &target) {
     const Var x = dimensions[0], y = dimensions[1], filter = dimensions[2], n = dimensions[3];
     const int natural = target.natural_vector_size<float>();
     Func pointwise = stages.pointwise, depthwise = stages.depthwise, padded = stages.padded;
-    (void)channel;
     if (sizes.width == 0 || sizes.height == 0 || sizes.channels == 0 || sizes.filters == 0 || stages.rows.value.defined()) {
         const TailStrategy guard = TailStrategy::GuardWithIf;
         if (stages.rows.value.defined()) {
