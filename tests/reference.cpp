@@ -272,15 +272,16 @@ Tensor activated(const Tensor &tensor, const Activation &activation) {
     return result;
 }
 
-bool jumps(const Activation &activation) {
+std::vector<double> jumps(const Activation &activation) {
     switch (activation.kind) {
         case ActivationKind::hard_shrink:
+            return {-activation.a, activation.a};
         case ActivationKind::threshold:
-            return true;
+            return {activation.a};
         case ActivationKind::relu:
-            return activation.c != 0;
+            return {activation.a, activation.c};
         default:
-            return false;
+            return {};
     }
 }
 

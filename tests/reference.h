@@ -27,7 +27,7 @@ double activated(double x, const Activation &activation);
 /// A tensor through any activation; glu halves its axis.
 Tensor activated(const Tensor &tensor, const Activation &activation);
 
-/// Whether the function jumps, so that a value at the jump may come out on either side of it.
-bool jumps(const Activation &activation);
+/// Where the function may jump, so that a value beside that place may come out on either side.
+std::vector<double> jumps(const Activation &activation);
 
 }  // namespace sepconv::reference

@@ -21,7 +21,8 @@ Activation random_activation(Random &random, const Draw &draw) {
         Activation activation = default_activation(static_cast<ActivationKind>(random.in(0, kinds - 1)));
         if (is_elementwise(activation.kind)) {
             if (activation.kind == ActivationKind::relu) {
-                activation.a = random.chance(50) ? infinity : random.real(0, 2);
+                // Products reach 5 and round by 5e-7: below a maximum of 0.25 that alone would be 1e-5 of the largest output.
+                activation.a = random.chance(50) ? infinity : random.real(0.25F, 2);
                 activation.b = random.chance(50) ? 0 : random.real(-0.5F, 0.5F);
                 activation.c = random.chance(50) ? 0 : random.real(-0.5F, 0.5F);
             } else if (activation.kind == ActivationKind::threshold) {
