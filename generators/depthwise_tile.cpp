@@ -19,6 +19,8 @@ public:
     GeneratorParam<int> kernel{"kernel", 0};
     GeneratorParam<int> stride{"stride", 0};
     GeneratorParam<int> dilation{"dilation", 0};
+    /// Whether `padded` is a strip, whose pixels lie `lanes` apart, or the image. channels_last only.
+    GeneratorParam<bool> strip{"strip", false};
     /// Outputs whose accumulators are in registers together: neighbours along the row, or for channels_first rows.
     GeneratorParam<int> together{"together", 1};
 
@@ -74,12 +76,15 @@ public:
                                                             kernel > 0);
         } else {
             padded.dim(0).set_extent(lanes);
+            if (strip) padded.dim(1).set_stride(lanes);
             taps.dim(0).set_extent(lanes);
             taps.dim(1).set_stride(lanes);
             if (kernel > 0) taps.dim(2).set_stride(int(lanes) * int(kernel));
             scratch.dim(0).set_extent(lanes);
             scratch.dim(1).set_stride(pixel_stride);
-            sepconv::schedule_depthwise_tile(scratch, sum, taps_over, {lane, x, y, multiplier, block}, lanes, together, kernel > 0);
+            sepconv::schedule_depthwise_tile(scratch, sum, taps_over, {lane, x, y, multiplier, block}, lanes, together, kernel > 0,
+                                             // An image whose channels fill half of the product's lanes is a single block.
+                                             strip || int(lanes) < int(pixel_stride));
         }
     }
 

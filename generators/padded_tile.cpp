@@ -32,7 +32,7 @@ public:
         for (const RDom &margin : {above, below, left, right}) {
             strip(lane, margin.x, margin.y, block) = 0.0f;
         }
-        RDom inside(0, inside_x, 0, inside_y, "inside");
+        inside = RDom(0, inside_x, 0, inside_y, "inside");
         if (narrow) {
             RDom beyond(0, int(lanes), 0, inside_x, 0, inside_y, "beyond"), within(0, lanes_in, 0, inside_x, 0, inside_y, "within");
             strip(beyond.x, before_x + beyond.y, before_y + beyond.z, block) = 0.0f;
@@ -51,11 +51,12 @@ public:
         strip.dim(1).set_min(0).set_stride(lanes);
         strip.dim(2).set_min(0);
         strip.dim(3).set_min(0);
-        sepconv::schedule_padded_tile(strip, lane, lanes, narrow);
+        sepconv::schedule_padded_tile(strip, lane, block, inside.x, inside.y, lanes, narrow);
     }
 
 private:
     Var lane{"lane"}, x{"x"}, y{"y"}, block{"block"};
+    RDom inside;
 };
 
 }  // namespace

@@ -29,12 +29,16 @@ std::vector<Function> functions(const Plan &plan, const PackedWeights &packed) {
         }
         list.push_back({stage, row->name, row->covers, std::move(why)});
     };
-    const bool whole_rows = plan.format == DataFormat::channels_first ? plan.tile_height >= plan.depthwise->params.together
-                                                                      : plan.tile_width >= plan.depthwise->params.together;
     add("padded", plan.padded, plan.direct ? "copies the border; the inside is read where it lies" : "copies each tile with its border");
-    if (whole_rows) add("depthwise", plan.depthwise, why_depthwise(plan, *plan.depthwise));
-    if (!whole_rows || plan.direct) {
-        add("depthwise", plan.depthwise_single, whole_rows ? "for edges that are narrower" : "the tile is smaller than the wide row needs");
+    const bool first = plan.format == DataFormat::channels_first;
+    const bool whole =
+        (first ? plan.tile_height >= plan.depthwise->params.together : plan.tile_width >= plan.depthwise_strip->params.together);
+    if (first ? whole : plan.direct) add("depthwise", plan.depthwise, why_depthwise(plan, *plan.depthwise));
+    if (!first && whole) {
+        add("depthwise", plan.depthwise_strip, plan.direct ? "for rows at the border" : why_depthwise(plan, *plan.depthwise_strip));
+    }
+    if (!whole || plan.direct) {
+        add("depthwise", plan.depthwise_single, whole ? "for edges that are narrower" : "the tile is smaller than the wide row needs");
     }
     for (std::size_t run = 0; run < packed.runs.size(); run++) {
         for (int last = 0; last < 2; last++) {

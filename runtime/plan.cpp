@@ -27,14 +27,16 @@ Axis make_axis(std::int64_t input, std::int64_t kernel, std::int64_t stride, std
 
 bool fits(int promised, std::int64_t value) { return promised == 0 || promised == value; }
 
-// The most special row for a window; `together` 1 or the largest there is.
-const Row *find_depthwise(const Plan &plan, const BuiltTarget &target, int lanes, bool single) {
+// The most special row for a window, from a strip or from the image; `together` 1 or the largest there is.
+const Row *find_depthwise(const Plan &plan, const BuiltTarget &target, int lanes, bool strip, bool single) {
     const Row *best = nullptr;
     auto promises = [](const RowParams &p) { return (p.kernel > 0) + (p.stride > 0) + (p.dilation > 0); };
     for (const Row &row : all_rows()) {
         const RowParams &p = row.params;
         if (row.stage != Stage::depthwise || row.target != std::string_view(target.name)) continue;
-        if (p.channels_first != (plan.format == DataFormat::channels_first) || p.lanes != lanes || (p.together == 1) != single) continue;
+        if (p.channels_first != (plan.format == DataFormat::channels_first) || p.lanes != lanes || p.strip != strip ||
+            (p.together == 1) != single)
+            continue;
         if (!fits(p.kernel, plan.x.taps) || !fits(p.kernel, plan.y.taps)) continue;
         if (!fits(p.kernel, plan.x.kernel)) continue;  // the rows of the packed window would lie further apart than promised
         if (!fits(p.stride, plan.x.stride_in_phase()) || !fits(p.stride, plan.y.stride_in_phase())) continue;
@@ -229,8 +231,9 @@ Plan make_plan(const LayerConfig &config, const PackedWeights &packed, const Bui
 
     // The depthwise stage.
     const int depthwise_lanes = first ? target.lanes : packed.blocks.lanes;
-    plan.depthwise = find_depthwise(plan, target, depthwise_lanes, false);
-    plan.depthwise_single = find_depthwise(plan, target, depthwise_lanes, true);
+    plan.depthwise = find_depthwise(plan, target, depthwise_lanes, false, false);
+    plan.depthwise_strip = first ? nullptr : find_depthwise(plan, target, depthwise_lanes, true, false);
+    plan.depthwise_single = find_depthwise(plan, target, depthwise_lanes, !first, true);
     const std::int64_t inside = outputs_inside(plan.x);
     const bool no_border = inside == plan.x.output && outputs_inside(plan.y) == plan.y.output;
     if (first) {
@@ -252,7 +255,8 @@ Plan make_plan(const LayerConfig &config, const PackedWeights &packed, const Bui
     } else {
         strip = plan.x.span(plan.tile_width) * span_y * depthwise_lanes;
     }
-    const std::int64_t strip_budget = 6 << 10;  // with the taps and the scratch that is written, within the first-level cache
+    // A few blocks at once, so that the copy reads whole lines of neighbours; more would leave the first-level cache too far behind.
+    constexpr std::int64_t strip_budget = 12 << 10;
     plan.strip_blocks = std::clamp<std::int64_t>(strip_budget / strip, 1, blocks);
     plan.strip_floats += round_up(strip * plan.strip_blocks, 16);
 

@@ -61,8 +61,9 @@ struct Plan {
 
     // The depthwise stage.
     const Row *padded = nullptr;            ///< channels_last only
-    const Row *depthwise = nullptr;         ///< for whole rows of the tile
-    const Row *depthwise_single = nullptr;  ///< the same, one pixel or row together, for what is smaller
+    const Row *depthwise = nullptr;         ///< channels_last: from the image; channels_first: several rows together
+    const Row *depthwise_strip = nullptr;   ///< channels_last: from a strip
+    const Row *depthwise_single = nullptr;  ///< one pixel (channels_first: row) together, for what is smaller; from a strip
     bool direct = false;                    ///< the inside is read from the image, only the border from a strip
     std::int64_t strip_blocks = 1;          ///< channel blocks (channels_first: channels) in a strip
 

@@ -30,6 +30,7 @@ struct RowParams {
     int pixel_stride = 0;
     int rows = 0;
     int stride = 0;
+    bool strip = false;
     int together = 0;
     int vectors = 0;
 };

@@ -112,7 +112,7 @@ private:
         std::int64_t x0, x1, y0, y1;
         inside(x, 0, tile.x, tile.width, x0, x1);
         inside(y, tile.phase, tile.y, tile.height, y0, y1);
-        if (x0 == x1 || y0 == y1) return from_strip(tile, 0, tile.width, 0, tile.height, scratch, strip);
+        if (x1 - x0 < plan_.depthwise->params.together || y0 == y1) return from_strip(tile, 0, tile.width, 0, tile.height, scratch, strip);
         from_strip(tile, 0, tile.width, 0, y0, scratch, strip);
         from_strip(tile, 0, x0, y0, y1, scratch, strip);
         from_image(tile, x0, x1, y0, y1, scratch);
@@ -127,7 +127,7 @@ private:
         auto blocks = [&](std::int64_t block, std::int64_t count) {
             Buffer<4> padded(pixel + packed_.blocks.first_of(block, plan_.channels));
             padded.dim(0, lanes, 1).dim(1, width, in_x_).dim(2, height, row).dim(3, count, lanes);
-            call_depthwise(tile, padded, block, count, x0, x1, y0, y1, scratch);
+            call_depthwise(*plan_.depthwise, tile, padded, block, count, x0, x1, y0, y1, scratch);
         };
         if (whole > 0) blocks(0, whole);
         if (whole < packed_.blocks.count) blocks(whole, 1);
@@ -155,14 +155,14 @@ private:
             plan_.padded->padded(pixels, static_cast<int>(shifted ? lanes : channels), static_cast<int>(border_x.before),
                                  static_cast<int>(border_x.inside), static_cast<int>(border_y.before), static_cast<int>(border_y.inside),
                                  padded);
-            call_depthwise(tile, padded, block, count, x0, x1, y0, y1, scratch);
+            call_depthwise(x1 - x0 >= plan_.depthwise_strip->params.together ? *plan_.depthwise_strip : *plan_.depthwise_single, tile,
+                           padded, block, count, x0, x1, y0, y1, scratch);
         }
     }
 
-    void call_depthwise(const Tile &tile, halide_buffer_t *padded, std::int64_t block, std::int64_t count, std::int64_t x0, std::int64_t x1,
-                        std::int64_t y0, std::int64_t y1, float *scratch) const {
+    void call_depthwise(const Row &row, const Tile &tile, halide_buffer_t *padded, std::int64_t block, std::int64_t count, std::int64_t x0,
+                        std::int64_t x1, std::int64_t y0, std::int64_t y1, float *scratch) const {
         const std::int64_t lanes = packed_.blocks.lanes, window = plan_.x.kernel * plan_.y.kernel, multiplier = plan_.multiplier;
-        const Row &row = x1 - x0 >= plan_.depthwise->params.together ? *plan_.depthwise : *plan_.depthwise_single;
         const std::int64_t pixel = row.params.pixel_stride, pixels = tile.width * tile.height;
         Buffer<5> taps(packed_.taps.data() +
                        (block * multiplier * window + plan_.y.first_tap * plan_.x.kernel + plan_.x.first_tap) * lanes);
@@ -288,14 +288,22 @@ private:
         const ReductionOrder &order = packed_.order;
         Buffer<3> depthwise(scratch + pixel * lanes);
         depthwise.dim(0, lanes, 1).dim(1, piece.count, lanes).dim(2, order.full + order.tails, lanes * tile_pixels);
-        Buffer<3> panel(packed_.panels.data() + run.offset);
-        panel.dim(0, run.width, 1).dim(1, steps, run.width).dim(2, run.panels, run.width * steps);
-        Buffer<1> bias(packed_.bias.data() + run.first);
-        bias.dim(0, run.panels * run.width, 1);
-        Buffer<2> output(to + run.first);
-        output.dim(0, run.filters, 1).dim(1, piece.count, out.x);
-        piece.row->pointwise(depthwise, panel, bias, order.full, order.tails, order.tail_first, order.tail_lanes, plan_.epilogue.low,
-                             plan_.epilogue.high, output);
+        // The function takes all panels of a call for a few pixels before the next pixels, so that the output is written in its order.
+        // Panels that would not stay in cache meanwhile come one after the other, each for all pixels.
+        constexpr std::int64_t panel_bytes = 64 << 10;
+        const std::int64_t at_once =
+            std::clamp<std::int64_t>(panel_bytes / static_cast<std::int64_t>(run.width * steps * sizeof(float)), 1, run.panels);
+        for (std::int64_t done = 0; done < run.panels; done += at_once) {
+            const std::int64_t panels = std::min(at_once, run.panels - done), first = run.first + done * run.width;
+            Buffer<3> panel(packed_.panels.data() + run.offset + done * run.width * steps);
+            panel.dim(0, run.width, 1).dim(1, steps, run.width).dim(2, panels, run.width * steps);
+            Buffer<1> bias(packed_.bias.data() + first);
+            bias.dim(0, panels * run.width, 1);
+            Buffer<2> output(to + first);
+            output.dim(0, std::min(panels * run.width, run.first + run.filters - first), 1).dim(1, piece.count, out.x);
+            piece.row->pointwise(depthwise, panel, bias, order.full, order.tails, order.tail_first, order.tail_lanes, plan_.epilogue.low,
+                                 plan_.epilogue.high, output);
+        }
     }
 
     void product_channels_first(const PanelRun &run, const PixelPiece &piece, const float *from, float *to, const Target &out) const {

@@ -8,11 +8,13 @@
 namespace sepconv {
 
 /// The copy with its border: vectors of channels.
-void schedule_padded_tile(Halide::Func strip, Halide::Var lane, int lanes, bool narrow);
+void schedule_padded_tile(Halide::Func strip, Halide::Var lane, Halide::Var block, Halide::RVar inside_x, Halide::RVar inside_y, int lanes,
+                          bool narrow);
 
 /// The depthwise stage, dimensions (lane, x, y, multiplier, block): `together` neighbouring pixels in registers.
+/// @param one_by_one  the pixels of a block are neighbours; else other blocks lie between them
 void schedule_depthwise_tile(Halide::Func scratch, Halide::Func sum, Halide::RDom taps, const std::vector<Halide::Var> &dimensions,
-                             int lanes, int together, bool window_known);
+                             int lanes, int together, bool window_known, bool one_by_one);
 
 /// The depthwise stage, dimensions (x, y, multiplier, c, unused): vectors along the row, `together` rows in registers.
 void schedule_depthwise_tile_channels_first(Halide::Func scratch, Halide::Func sum, Halide::RDom taps,

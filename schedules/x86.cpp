@@ -9,14 +9,14 @@ using namespace Halide;
 
 namespace sepconv {
 
-void schedule_padded_tile(Func strip, Var lane, int lanes, bool narrow) {
+void schedule_padded_tile(Func strip, Var lane, Var block, RVar inside_x, RVar inside_y, int lanes, bool narrow) {
     strip.vectorize(lane, lanes);
     const int margins = 4;
     for (int i = 0; i < margins; i++) {
         strip.update(i).vectorize(lane, lanes);
     }
     if (!narrow) {
-        strip.update(margins).vectorize(lane, lanes);
+        strip.update(margins).reorder(lane, block, inside_x, inside_y).vectorize(lane, lanes);
     } else {
         strip.update(margins).unscheduled();
         strip.update(margins + 1).unscheduled();
@@ -24,20 +24,25 @@ void schedule_padded_tile(Func strip, Var lane, int lanes, bool narrow) {
 }
 
 void schedule_depthwise_tile(Func scratch, Func sum, RDom taps, const std::vector<Var> &dimensions, int lanes, int together,
-                             bool window_known) {
+                             bool window_known, bool one_by_one) {
     const Var lane = dimensions[0], x = dimensions[1], y = dimensions[2], multiplier = dimensions[3], block = dimensions[4];
-    Var outer("outer"), inner("inner");
+    Var outer("outer"), inner("inner"), band("band"), row("row");
     scratch.bound(lane, 0, lanes)
         .split(x, outer, inner, together, together > 1 ? TailStrategy::ShiftInwards : TailStrategy::RoundUp)
-        .reorder(lane, inner, outer, y, multiplier, block)
         .vectorize(lane)
         .unroll(inner);
-    sum.compute_at(scratch, outer)
-        .store_in(MemoryType::Stack)
-        .bound_extent(x, together)
-        .bound_extent(lane, lanes)
-        .vectorize(lane)
-        .unroll(x);
+    if (one_by_one) {
+        // A block's rows are next to each other, and in the first-level cache.
+        scratch.reorder(lane, inner, outer, y, multiplier, block);
+        sum.compute_at(scratch, outer);
+    } else {
+        // In the image, other channels lie between the pixels of a block: all blocks of a few pixels come before the next pixels, so
+        // that memory is read in its order, and a few rows together, so that a line is read once for all of them.
+        constexpr int rows = 4;
+        scratch.split(y, band, row, rows, TailStrategy::GuardWithIf).reorder(lane, inner, row, block, outer, band, multiplier);
+        sum.compute_at(scratch, row);
+    }
+    sum.store_in(MemoryType::Stack).bound_extent(x, together).bound_extent(lane, lanes).vectorize(lane).unroll(x);
     sum.update().reorder(lane, x, taps.x, taps.y).vectorize(lane).unroll(x);
     if (window_known) {
         sum.update().unroll(taps.x).unroll(taps.y);
@@ -66,11 +71,11 @@ void schedule_pointwise_tile(Func output, Func accumulated, Var filter, Var pixe
     output.split(pixel, pixel_outer, pixel_inner, rows, rows > 1 ? TailStrategy::ShiftInwards : TailStrategy::RoundUp)
         .split(filter, outer, inner, lanes, TailStrategy::PredicateStores)
         .split(outer, outer, vector, vectors, TailStrategy::RoundUp)
-        .reorder(inner, vector, pixel_inner, pixel_outer, outer)
+        .reorder(inner, vector, pixel_inner, outer, pixel_outer)
         .vectorize(inner)
         .unroll(vector)
         .unroll(pixel_inner);
-    accumulated.compute_at(output, pixel_outer)
+    accumulated.compute_at(output, outer)
         .store_in(MemoryType::Stack)
         .bound_extent(filter, vectors * lanes)
         .bound_extent(pixel, rows)

@@ -61,6 +61,9 @@ TEST_P(PlanOf, EveryLegalConfigFindsARow) {
     for_each_plan([&](const RandomLayer &one, const PackedWeights &packed, const Plan &plan) {
         if (one.config.data_format == DataFormat::channels_last) expect_row(plan.padded, Stage::padded, target_, "padded");
         expect_row(plan.depthwise, Stage::depthwise, target_, "depthwise");
+        if (one.config.data_format == DataFormat::channels_last) {
+            expect_row(plan.depthwise_strip, Stage::depthwise, target_, "depthwise_strip");
+        }
         expect_row(plan.depthwise_single, Stage::depthwise, target_, "depthwise_single");
         ASSERT_LE(packed.runs.size(), static_cast<std::size_t>(Plan::max_runs));
         for (std::size_t run = 0; run < packed.runs.size(); run++) {
@@ -74,8 +77,11 @@ TEST_P(PlanOf, EveryLegalConfigFindsARow) {
 
 TEST_P(PlanOf, DepthwiseRowsAreOnlyTakenWhereTheirPromisesHold) {
     for_each_plan([&](const RandomLayer &, const PackedWeights &packed, const Plan &plan) {
-        for (const Row *row : {plan.depthwise, plan.depthwise_single}) {
+        const bool first = plan.format == DataFormat::channels_first;
+        for (const Row *row : {plan.depthwise, plan.depthwise_strip, plan.depthwise_single}) {
+            if (first && row == plan.depthwise_strip) continue;
             ASSERT_NE(row, nullptr);
+            EXPECT_EQ(row->params.strip, !first && row != plan.depthwise) << row->name;
             const RowParams &p = row->params;
             SCOPED_TRACE(row->name);
             EXPECT_EQ(p.channels_first, plan.format == DataFormat::channels_first);

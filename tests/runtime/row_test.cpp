@@ -168,8 +168,8 @@ void DepthwiseRow::channels_last(Random &random, Guard guard) const {
     const std::int64_t lanes = params_.lanes, pixel = params_.pixel_stride, multiplier = random.in(1, 3), blocks = random.in(1, 3);
     const std::int64_t width = random.in(params_.together, params_.together + 12), height = random.in(1, 4);
     const std::int64_t in_width = window.span_x(width), in_height = window.span_y(height);
-    // A strip of the tile loop's, or the image itself with further channels between its pixels.
-    const bool strip = random.chance(50);
+    // A strip, or the image itself with further channels between its pixels.
+    const bool strip = params_.strip;
     const std::int64_t in_x = strip ? lanes : blocks * lanes + random.in(0, 5);
     const std::int64_t in_y = strip ? lanes * in_width : in_x * in_width + random.in(0, 5);
     const std::int64_t in_block = strip ? lanes * in_width * in_height : lanes;
