@@ -16,7 +16,7 @@ void schedule_padded_tile(Func strip, Var lane, Var block, RVar inside_x, RVar i
         strip.update(i).vectorize(lane, lanes);
     }
     if (!narrow) {
-        strip.update(margins).reorder(lane, block, inside_x, inside_y).vectorize(lane, lanes);
+        strip.update(margins).reorder(lane, inside_x, block, inside_y).vectorize(lane, lanes);
     } else {
         strip.update(margins).unscheduled();
         strip.update(margins + 1).unscheduled();
