@@ -1,11 +1,12 @@
 # Reads the table of pipelines: a command for each row and target that emits its object, and the registry header that lists them all.
 
-set(SEPCONV_EMIT "" CACHE STRING "What to emit beside each object, for people who look: assembly, stmt, stmt_html, llvm_assembly (a comma between)")
+set(SEPCONV_EMIT "" CACHE STRING "What to emit beside each object and its assembly, for people who look: stmt, stmt_html, llvm_assembly (a comma between)")
 
 set(SEPCONV_PIPELINES_FROM "" CACHE PATH "Another build of this tree whose compiled pipelines are taken instead of compiling them again")
 
 # sepconv_pipelines(TABLE GENERATORS): sets in the caller's scope, and as properties of the target sepconv_pipelines,
-# the objects (SEPCONV_OBJECTS) and the folder of the registry (SEPCONV_REGISTRY_DIR).
+# the objects (SEPCONV_OBJECTS), the folder of the registry (SEPCONV_REGISTRY_DIR), and the folder of the objects, their assembly and logs
+# (SEPCONV_COMPILED_DIR).
 function(sepconv_pipelines table generators)
     set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${table})
     file(READ ${table} json)
@@ -19,7 +20,8 @@ function(sepconv_pipelines table generators)
         set(compiled ${other}/${here}/pipelines)
         set_target_properties(${generators} PROPERTIES EXCLUDE_FROM_ALL TRUE)
     endif()
-    set(emit object)
+    # The assembly is what tests/assembly reads, the log what scripts/pipelines adds up; together they take an eighth of the object's time.
+    set(emit object,assembly,compiler_log)
     if(SEPCONV_EMIT)
         string(APPEND emit ",${SEPCONV_EMIT}")
     endif()
@@ -80,6 +82,7 @@ function(sepconv_pipelines table generators)
             if(NOT SEPCONV_PIPELINES_FROM)
                 add_custom_command(
                     OUTPUT ${object}
+                    BYPRODUCTS ${folder}/${function}.s ${folder}/${function}.halide_compiler_log
                     COMMAND ${generators} -g ${generator} -f ${function} -e ${emit} -o ${folder} target=${halide_${t}}-${features} ${arguments}
                     DEPENDS ${generators}
                     COMMENT "Pipeline ${function}"
@@ -104,6 +107,7 @@ function(sepconv_pipelines table generators)
 
     file(CONFIGURE OUTPUT ${folder}/sepconv_registry.inc CONTENT "${registry}" @ONLY)
     set(SEPCONV_OBJECTS ${objects} PARENT_SCOPE)
+    set_property(GLOBAL PROPERTY SEPCONV_COMPILED_DIR ${compiled})
     set_property(GLOBAL PROPERTY SEPCONV_OBJECTS ${objects})
     set_property(GLOBAL PROPERTY SEPCONV_REGISTRY_DIR ${folder})
     if(SEPCONV_PIPELINES_FROM)

@@ -1,0 +1,99 @@
+#!/usr/bin/env python3
+"""Holds the assembly of the precompiled functions to what their schedules promise: nothing spilled, and multipliers that never wait.
+
+    assembly_test.py [TEST...]    with the table in SEPCONV_TABLE, the folder of the build's assembly in SEPCONV_COMPILED, and that of a
+                                  product whose block does not fit the registers in SEPCONV_SPILLING
+"""
+import json
+import os
+import sys
+import unittest
+from pathlib import Path
+
+import loops
+
+TABLE = json.loads(Path(os.environ["SEPCONV_TABLE"]).read_text())
+COMPILED = Path(os.environ["SEPCONV_COMPILED"])
+SPILLING = Path(os.environ["SEPCONV_SPILLING"])
+
+# Of the cycles, in which the pipes that multiply and add are busy. Without a fused multiply-add each product also costs a copy, since a
+# multiplication overwrites a factor, and a broadcast costs an instruction beside its load: together these fill all three ports of the
+# model, on which any that takes another's place makes that one wait.
+LEAST_BUSY = {"avx512": 0.95, "avx2": 0.95, "sse41": 0.75}
+
+
+def functions(stage):
+    """(row, target, the loops of its assembly) for each function of a stage."""
+    for row in TABLE["rows"]:
+        if row["stage"] == stage:
+            for target in row["targets"]:
+                yield row, target, loops.inner_loops(COMPILED / f"sepconv_{row['name']}_{target}.s")
+
+
+def main_loops(found):
+    """The loops with the most multiplications: the others are for what is left over."""
+    most = max(len(loop.multiplications) for loop in found)
+    return [loop for loop in found if len(loop.multiplications) == most]
+
+
+def by_cpu(found, target, mca):
+    return {cpu: loops.busy(found, cpu, mca) for cpu in loops.CPUS[target]}
+
+
+class Product(unittest.TestCase):
+    def test_keeps_every_vector_in_registers(self):
+        for row, target, found in functions("pointwise"):
+            with self.subTest(row["name"], target=target):
+                self.assertNotEqual(found, [])
+                for loop in found:
+                    self.assertEqual(loop.stack_reads + loop.stack_writes, [], f"{loop.label} {loop.name}")
+
+    def test_keeps_the_multipliers_busy(self):
+        mca = require_mca(self)
+        for target in LEAST_BUSY:
+            # One vector of filters uses each pixel once, so that loads hold it up; any two of both use each value twice.
+            rows = [(row, main_loops(found)) for row, of, found in functions("pointwise") if of == target and row["params"]["vectors"] > 1]
+            flat = [(row, loop) for row, found in rows for loop in found]
+            for cpu, results in by_cpu([loop for _, loop in flat], target, mca).items():
+                full = 0
+                for (row, loop), result in zip(flat, results):
+                    if row["params"]["vectors"] * row["params"]["rows"] < result.in_flight:
+                        continue  # a block for what is left over, which waits for its own sums
+                    full += 1
+                    with self.subTest(row["name"], target=target, cpu=cpu):
+                        self.assertGreaterEqual(result.share, LEAST_BUSY[target], f"{loop.label}: {result}")
+                self.assertGreater(full, 0, f"{target}: no block is large enough for {cpu}")
+
+    def test_would_be_seen_spilling(self):
+        mca = require_mca(self)
+        found = main_loops(loops.inner_loops(SPILLING))
+        for loop in found:
+            self.assertNotEqual(loop.stack_reads, [])
+            self.assertNotEqual(loop.stack_writes, [])
+        shares = [result.share for results in by_cpu(found, "avx2", mca).values() for result in results]
+        self.assertLess(min(shares), LEAST_BUSY["avx2"])
+
+
+class Depthwise(unittest.TestCase):
+    def test_keeps_every_sum_in_registers(self):
+        # The taps of a large window do not all fit beside the sums. The compiler copies them to the stack before the loop, and there the
+        # loop reads them in place of the layer's weights, each at most once; but it writes nothing there.
+        for row, target, found in functions("depthwise"):
+            with self.subTest(row["name"], target=target):
+                self.assertNotEqual(found, [])
+                for loop in found:
+                    self.assertEqual(loop.stack_writes, [], f"{loop.label} {loop.name}")
+                    self.assertLessEqual(len(loop.stack_reads), row["params"].get("kernel", 0) ** 2, f"{loop.label} {loop.name}")
+
+
+def require_mca(test):
+    mca = loops.find_mca()
+    if mca is None:
+        test.skipTest("llvm-mca is not installed (Debian's llvm-19 has it; scripts/setup installs it)")
+    return mca
+
+
+if __name__ == "__main__":
+    ran = unittest.main(exit=False, verbosity=2).result
+    skipped = 77  # what CMake is told that a skipped test returns
+    sys.exit(not ran.wasSuccessful() or (skipped if ran.skipped else 0))

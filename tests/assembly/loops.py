@@ -1,0 +1,162 @@
+#!/usr/bin/env python3
+"""The inner loops of x86 assembly that Halide emitted: what they hold in registers, and how busy they keep the multipliers.
+
+    tests/assembly/loops.py build/release/generators/pipelines/sepconv_pointwise_2x7_avx512.s
+    tests/assembly/loops.py --cpu skylake-avx512,znver4 FILE.s...
+
+prints a line for each innermost loop that multiplies vectors and adds them: its label and Halide's name for it, how many
+multiplications and instructions it has, how often it reads or writes a vector on the stack, and for each CPU model of llvm-mca the cycles
+that one turn takes and the share of them in which the pipes that multiply and add are busy.
+"""
+import argparse
+import json
+import math
+import re
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+
+# The models that a loop is tried on by default. LLVM 19 has none of a large CPU before AVX; that of Sandy Bridge stands for SSE4.1. Its
+# models of the other CPUs with AVX-512 don't fit: those of skylake-avx512 and icelake-server count a load into one of the upper registers as
+# two operations, and that of znver4 lets a broadcast take a pipe that multiplies (it gives the product of 2 x 7 67 %, measured are 97 %).
+CPUS = {"avx512": ["sapphirerapids"], "avx2": ["haswell", "skylake", "znver3"], "sse41": ["sandybridge"]}
+
+# LLVM's models have one pipe for 512 bits; the servers have two, like all for 256 bits, and Zen 4 does everything of 512 bits in two halves.
+# So these loops are given to a model with vectors of 256 bits.
+HALVED = re.compile(r"v(?:mov[au]ps|broadcastss|fn?m|add|sub|mul|min|max)")
+
+VECTOR = re.compile(r"%[xyz]mm\d+")
+MULTIPLY = re.compile(r"v?fn?m(?:add|sub)\d+ps$|v?mulps$")
+ADD = re.compile(r"v?addps$")
+SUM = re.compile(r"v?fn?m(?:add|sub)\d+ps$|v?addps$")
+
+
+@dataclass
+class Loop:
+    label: str
+    name: str  # Halide's, of the loop in the source
+    body: list[str] = field(repr=False)  # instructions, with the jump back
+    frame: str = field(repr=False)  # the registers that point into the stack, as an expression
+
+    def named(self, pattern):
+        return [line for line in self.body if pattern.match(line.split()[0])]
+
+    @property
+    def multiplications(self):
+        """Multiplications of whole vectors, whether or not the addition is fused."""
+        return [line for line in self.named(MULTIPLY) if VECTOR.search(line)]
+
+    @property
+    def stack_reads(self):
+        """Instructions that read a vector, or a scalar into one, from the stack."""
+        return [line for line in self._on_stack() if VECTOR.search(line.split(",")[-1])]
+
+    @property
+    def stack_writes(self):
+        """Instructions that write a vector to the stack, the register allocator's or the pipeline's own."""
+        return [line for line in self._on_stack() if not VECTOR.search(line.split(",")[-1])]
+
+    def _on_stack(self):
+        address = re.compile(rf"\({self.frame}[,)]")
+        return [line for line in self.body if VECTOR.search(line) and address.search(line)]
+
+
+def inner_loops(path):
+    """The innermost loops of a file that have multiplications of vectors, in its order."""
+    lines = Path(path).read_text().splitlines()
+    labels, loops = {}, []
+    frame = "%rsp"
+    start = -1  # of the loop found last
+    for i, line in enumerate(lines):
+        if label := re.match(r"(\.LBB\d+_\d+):(?:\s*# %(.*))?", line):
+            labels[label[1]] = i, (label[2] or "").strip('"')
+        elif re.match(r"\s*\.cfi_startproc", line):
+            frame = "%rsp"
+        elif re.match(r"\s+movq\s+%rsp, %rbp", line):
+            frame = "%r[sb]p"  # a function that aligns its stack
+        elif (jump := re.match(r"\s+j\w+\s+(\.LBB\d+_\d+)", line)) and jump[1] in labels:
+            begin, name = labels[jump[1]]
+            if begin > start:  # else another loop lies inside
+                body = [text for text in (code.split("#")[0].strip() for code in lines[begin + 1 : i + 1]) if text and text[0] != "."]
+                loops.append(Loop(jump[1], name, [text for text in body if not text.endswith(":")], frame))
+                start = begin
+    return [loop for loop in loops if loop.multiplications]
+
+
+def find_mca():
+    """The path of llvm-mca, or None."""
+    return next((path for name in ("llvm-mca-19", "llvm-mca") if (path := shutil.which(name))), None)
+
+
+@dataclass
+class Busy:
+    cycles: float  # of one turn of the loop
+    least: float  # that its multiplications and additions alone take
+    in_flight: int  # sums that must be open at once to hide the latency of an addition
+
+    @property
+    def share(self):
+        return self.least / self.cycles
+
+
+def busy(loops, cpu, mca):
+    """For each loop, what llvm-mca's model of a CPU makes of it when its data is in the first level of cache and its jumps are foreseen.
+
+    The least number of cycles is the model's own: its throughput of the same multiplications and additions alone, from registers.
+    """
+    if not loops:
+        return []
+    turns = 500
+    regions = []
+    for loop in loops:
+        regions.append([line.replace("zmm", "ymm").replace("1to16", "1to8") if HALVED.match(line) else line for line in loop.body])
+        alone = []
+        for line in loop.multiplications + loop.named(ADD):
+            line = line.replace("zmm", "ymm")
+            operation, register = line.split()[0], VECTOR.findall(line)[-1]
+            alone.append(f"{operation} " + ", ".join([register] * (3 if operation.startswith("v") else 2)))
+        regions.append(alone)
+    text = "".join(f"# LLVM-MCA-BEGIN {i}\n" + "\n".join(body) + "\n# LLVM-MCA-END\n" for i, body in enumerate(regions))
+    command = [mca, f"-mcpu={cpu}", "-mtriple=x86_64", f"-iterations={turns}", "-json", "-resource-pressure=0"]
+    ran = subprocess.run(command, input=text, capture_output=True, text=True)
+    if ran.returncode != 0:
+        raise ValueError(f"llvm-mca, as {cpu}: {ran.stderr.strip()}")
+    found = {int(region["Name"]): region for region in json.loads(ran.stdout)["CodeRegions"]}
+    results = []
+    for i in range(0, len(regions), 2):
+        addition = found[i + 1]["InstructionInfoView"]["InstructionList"][-1]
+        results.append(Busy(found[i]["SummaryView"]["TotalCycles"] / turns, found[i + 1]["SummaryView"]["BlockRThroughput"],
+                            math.ceil(addition["Latency"] / addition["RThroughput"])))
+    return results
+
+
+def features(loops):
+    """The entry of CPUS for a file's loops."""
+    text = "\n".join(line for loop in loops for line in loop.body)
+    return "avx512" if re.search(r"%zmm|%[xy]mm(?:1[6-9]|2\d|3[01])|\{%k|\{1to", text) else "avx2" if "vfm" in text else "sse41"
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("files", nargs="+", metavar="FILE.s")
+    parser.add_argument("--cpu", help="models of llvm-mca, a comma between; by default some that people have")
+    arguments = parser.parse_args()
+    mca = find_mca()
+    if mca is None:
+        print("loops.py: llvm-mca is not installed (Debian's llvm-19 has it), so no cycles", file=sys.stderr)
+    for file in arguments.files:
+        loops = inner_loops(file)
+        cpus = arguments.cpu.split(",") if arguments.cpu else CPUS[features(loops)]
+        results = {cpu: busy(loops, cpu, mca) for cpu in cpus} if mca else {}
+        print(Path(file).stem)
+        for i, loop in enumerate(loops):
+            print(f"    {loop.label:10} {len(loop.multiplications):4} multiplications {len(loop.body):4} instructions, stack: "
+                  f"{len(loop.stack_reads):2} reads {len(loop.stack_writes):2} writes  {loop.name}")
+            for cpu, found in results.items():
+                print(f"        {cpu:15} {found[i].cycles:7.1f} cycles, {found[i].least:6.1f} at least: {found[i].share:6.1%} busy")
+
+
+if __name__ == "__main__":
+    main()
