@@ -49,10 +49,8 @@ std::vector<PanelRun> groups_of_filters(std::int64_t filters, int largest) {
 
 int largest_filter_group(const BuiltTarget &target) {
     int largest = 1;
-    for (const Row &row : all_rows()) {
-        if (row.stage == Stage::pointwise && row.params.channels_first && row.target == std::string_view(target.name)) {
-            largest = std::max(largest, row.params.rows);
-        }
+    for (const Row &row : rows_of(target, Stage::pointwise)) {
+        if (row.params.channels_first) largest = std::max(largest, row.params.rows);
     }
     return largest;
 }
@@ -60,7 +58,8 @@ int largest_filter_group(const BuiltTarget &target) {
 // The panels of a run, out of rows of `filters` weights, one for each step of the reduction. `whole` is a panel's width where that is so
 // small that a call would cost more than the copy (it halves the time), else 0.
 template <int whole>
-void pack_panels_of(const PanelRun &run, const std::vector<std::int64_t> &steps, const float *weights, std::int64_t filters, float *panels) {
+void pack_panels_of(const PanelRun &run, const std::vector<std::int64_t> &steps, const float *weights, std::int64_t filters,
+                    float *panels) {
     // As many rows at a time as stay in the cache until all panels have been filled from them, where they lie 4 KiB apart too.
     constexpr std::size_t together = 8;
     for (std::size_t begin = 0; begin < steps.size(); begin += together) {
@@ -82,9 +81,12 @@ void pack_panels_of(const PanelRun &run, const std::vector<std::int64_t> &steps,
 
 void pack_panels(const PanelRun &run, const std::vector<std::int64_t> &steps, const float *weights, std::int64_t filters, float *panels) {
     switch (run.width) {
-        case 4: return pack_panels_of<4>(run, steps, weights, filters, panels);
-        case 8: return pack_panels_of<8>(run, steps, weights, filters, panels);
-        default: return pack_panels_of<0>(run, steps, weights, filters, panels);
+        case 4:
+            return pack_panels_of<4>(run, steps, weights, filters, panels);
+        case 8:
+            return pack_panels_of<8>(run, steps, weights, filters, panels);
+        default:
+            return pack_panels_of<0>(run, steps, weights, filters, panels);
     }
 }
 

@@ -31,9 +31,8 @@ bool fits(int promised, std::int64_t value) { return promised == 0 || promised =
 const Row *find_depthwise(const Plan &plan, const BuiltTarget &target, int lanes, bool strip, bool single) {
     const Row *best = nullptr;
     auto promises = [](const RowParams &p) { return (p.kernel > 0) + (p.stride > 0) + (p.dilation > 0); };
-    for (const Row &row : all_rows()) {
+    for (const Row &row : rows_of(target, Stage::depthwise)) {
         const RowParams &p = row.params;
-        if (row.stage != Stage::depthwise || row.target != std::string_view(target.name)) continue;
         if (p.channels_first != (plan.format == DataFormat::channels_first) || p.lanes != lanes || p.strip != strip ||
             (p.together == 1) != single)
             continue;
@@ -47,11 +46,11 @@ const Row *find_depthwise(const Plan &plan, const BuiltTarget &target, int lanes
 }
 
 const Row *find_row(const BuiltTarget &target, Stage stage, const RowParams &wanted) {
-    for (const Row &row : all_rows()) {
+    for (const Row &row : rows_of(target, stage)) {
         const RowParams &p = row.params;
-        if (row.stage == stage && row.target == std::string_view(target.name) && p.channels_first == wanted.channels_first &&
-            p.lanes == wanted.lanes && p.narrow == wanted.narrow && p.vectors == wanted.vectors &&
-            (wanted.rows == 0 || p.rows == wanted.rows) && p.activation == std::string_view(wanted.activation)) {
+        if (p.channels_first == wanted.channels_first && p.lanes == wanted.lanes && p.narrow == wanted.narrow &&
+            p.vectors == wanted.vectors && (wanted.rows == 0 || p.rows == wanted.rows) &&
+            p.activation == std::string_view(wanted.activation)) {
             return &row;
         }
     }
@@ -79,11 +78,11 @@ PixelCover cover_pixels(const BuiltTarget &target, const PanelRun &run, std::int
     constexpr double call = 1;
     PixelCover best;
     double least = std::numeric_limits<double>::infinity();
+    const std::span<const Row> rows = rows_of(target, Stage::pointwise);
     auto candidate = [&](const Row &row) {
-        return row.stage == Stage::pointwise && !row.params.channels_first && row.params.vectors == run.vectors &&
-               row.params.lanes == run.lanes && row.target == std::string_view(target.name);
+        return !row.params.channels_first && row.params.vectors == run.vectors && row.params.lanes == run.lanes;
     };
-    for (const Row &a : all_rows()) {
+    for (const Row &a : rows) {
         if (!candidate(a) || a.params.rows > pixels) continue;
         const int rows_a = a.params.rows;
         const double cost_a = block_cost(rows_a, run.vectors, run.lanes, reduction);
@@ -92,7 +91,7 @@ PixelCover cover_pixels(const BuiltTarget &target, const PanelRun &run, std::int
             least = alone;
             best = {PixelPiece{&a, 0, pixels}, PixelPiece{}};
         }
-        for (const Row &b : all_rows()) {
+        for (const Row &b : rows) {
             if (!candidate(b) || b.params.rows >= rows_a) continue;
             const int rows_b = b.params.rows;
             const double cost_b = block_cost(rows_b, run.vectors, run.lanes, reduction);
@@ -271,6 +270,10 @@ Plan make_plan(const LayerConfig &config, const PackedWeights &packed, const Bui
     }
     for (std::size_t run = 0; run < packed.runs.size(); run++) {
         for (int last = 0; last < 2; last++) {
+            if (last == 1 && plan.pixels[1] == plan.pixels[0]) {
+                plan.covers[run][1] = plan.covers[run][0];
+                continue;
+            }
             plan.covers[run][last] = first ? cover_pixel_vectors(target, packed.runs[run].width, plan.pixels[last])
                                            : cover_pixels(target, packed.runs[run], plan.pixels[last], plan.channels * plan.multiplier);
         }

@@ -1,8 +1,10 @@
 // The generated registry made into arrays, and the choice of a target.
 #include "registry.h"
 
+#include <algorithm>
 #include <array>
 #include <cstdint>
+#include <utility>
 
 #define SEPCONV_TARGET(name, halide, lanes)
 #define SEPCONV_ROW(stage, name, target, covers, ...) SEPCONV_DECLARE_##stage(sepconv_##name##_##target)
@@ -54,6 +56,28 @@ constexpr Row rows[] = {
 #undef SEPCONV_ROW
 };
 
+// The targets in their order, and of each the stages in theirs.
+constexpr int group(std::string_view target, Stage stage) {
+    int index = 0;
+    while (target != targets[index].name) index++;
+    constexpr int most_stages = 16;
+    return index * most_stages + static_cast<int>(stage);
+}
+
+// The rows by group, those of one in the order of the table: a plan looks for its rows each time that a shape is new.
+constexpr std::size_t row_count = std::size(rows);
+constexpr std::array<std::pair<int, std::size_t>, row_count> order = [] {
+    std::array<std::pair<int, std::size_t>, row_count> list;
+    for (std::size_t i = 0; i < row_count; i++) list[i] = {group(rows[i].target, rows[i].stage), i};
+    std::sort(list.begin(), list.end());
+    return list;
+}();
+constexpr std::array<Row, row_count> grouped_rows = [] {
+    std::array<Row, row_count> list = {};
+    for (std::size_t i = 0; i < row_count; i++) list[i] = rows[order[i].second];
+    return list;
+}();
+
 struct Feature {
     std::string_view name;
     halide_target_feature_t feature;
@@ -69,6 +93,14 @@ constexpr Feature features[] = {{"sse41", halide_target_feature_sse41},
 }  // namespace
 
 std::span<const Row> all_rows() { return rows; }
+
+std::span<const Row> rows_of(const BuiltTarget &target, Stage stage) {
+    const int wanted = group(target.name, stage);
+    const auto begin = std::lower_bound(order.begin(), order.end(), std::pair(wanted, std::size_t(0)));
+    const auto end = std::lower_bound(begin, order.end(), std::pair(wanted + 1, std::size_t(0)));
+    return std::span(grouped_rows).subspan(begin - order.begin(), end - begin);
+}
+
 std::span<const BuiltTarget> built_targets() { return targets; }
 
 const BuiltTarget *find_target(std::string_view name) {

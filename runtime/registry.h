@@ -56,6 +56,8 @@ struct BuiltTarget {
 
 /// Every row as built for every target, and the targets, best first.
 std::span<const Row> all_rows();
+/// Those of one target and stage, in the order of the table.
+std::span<const Row> rows_of(const BuiltTarget &target, Stage stage);
 std::span<const BuiltTarget> built_targets();
 
 /// The target of that name; null where none is built.

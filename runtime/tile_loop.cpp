@@ -374,7 +374,9 @@ public:
     RunMemory(const RunMemory &) = delete;
     RunMemory &operator=(const RunMemory &) = delete;
 
-    float *scratch(std::size_t floats) { return grown(memory_.scratch, floats); }
+    // At once as much as the tasks of most layers need: a page costs nothing before it is touched, and more than a microsecond then, so
+    // that growing with each layer would cost its first run many pages that the one before has touched already.
+    float *scratch(std::size_t floats) { return grown(memory_.scratch, std::max<std::size_t>(floats, 1 << 18)); }
 
     // Where glu's product stands until all of it is there: its axis is twice as long as the output's.
     TensorView<float> product(const Activation &activation, Shape shape) {

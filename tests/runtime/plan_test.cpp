@@ -194,5 +194,16 @@ TEST(Registry, NoTwoRowsOfATargetHaveOneName) {
     EXPECT_EQ(std::adjacent_find(names.begin(), names.end()), names.end());
 }
 
+TEST(Registry, TheRowsOfATargetAndStageAreTheTablesInItsOrder) {
+    for (const Row &some : all_rows()) {
+        std::vector<std::string> expected, found;
+        for (const Row &row : all_rows()) {
+            if (row.stage == some.stage && row.target == std::string_view(some.target)) expected.emplace_back(row.name);
+        }
+        for (const Row &row : rows_of(*find_target(some.target), some.stage)) found.emplace_back(row.name);
+        ASSERT_EQ(found, expected) << some.target;
+    }
+}
+
 }  // namespace
 }  // namespace sepconv
