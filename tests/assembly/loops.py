@@ -121,8 +121,8 @@ def busy(loops, cpu, mca):
     text = "".join(f"# LLVM-MCA-BEGIN {i}\n" + "\n".join(body) + "\n# LLVM-MCA-END\n" for i, body in enumerate(regions))
     command = [mca, f"-mcpu={cpu}", "-mtriple=x86_64", f"-iterations={turns}", "-json", "-resource-pressure=0"]
     ran = subprocess.run(command, input=text, capture_output=True, text=True)
-    if ran.returncode != 0:
-        raise ValueError(f"llvm-mca, as {cpu}: {ran.stderr.strip()}")
+    if ran.returncode != 0 or ran.stderr:
+        raise ValueError(f"llvm-mca -mcpu={cpu}: {ran.stderr.strip().splitlines()[0]}")
     found = {int(region["Name"]): region for region in json.loads(ran.stdout)["CodeRegions"]}
     results = []
     for i in range(0, len(regions), 2):
@@ -159,4 +159,7 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except (OSError, ValueError) as error:
+        sys.exit(f"loops.py: {error}")
