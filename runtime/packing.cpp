@@ -102,6 +102,17 @@ std::int64_t ChannelBlocks::first_of(std::int64_t block, std::int64_t channels) 
     return narrow ? 0 : std::min(block * lanes, channels - lanes);
 }
 
+PackedWeights::Panels PackedWeights::panels_of(const PanelRun &run, int part, int parts) const {
+    const std::int64_t end = runs.back().first + runs.back().panels * runs.back().width;
+    const Share filters(end, part, parts);
+    // A panel belongs to the part in which it begins.
+    auto panel_at = [&](std::int64_t filter) {
+        return std::clamp<std::int64_t>((filter - run.first + run.width - 1) / run.width, 0, run.panels);
+    };
+    const std::int64_t first = filters.first <= run.first ? 0 : panel_at(filters.first);
+    return {first, (filters.first + filters.count <= run.first ? 0 : panel_at(filters.first + filters.count)) - first};
+}
+
 PackedWeights pack(const LayerConfig &config, const Weights &weights, const BuiltTarget &target) {
     const auto [height, width, channels, multiplier] = weights.depthwise_shape;
     const std::int64_t filters = config.filters, window = height * width, depthwise_channels = channels * multiplier;

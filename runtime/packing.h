@@ -52,6 +52,13 @@ struct ReductionOrder {
     int full = 0, tails = 0, tail_first = 0, tail_lanes = 0;
 };
 
+/// What one of `parts` gets of `count` things in a row, as evenly as whole ones allow.
+struct Share {
+    std::int64_t first, count;
+    Share(std::int64_t things, std::int64_t part, std::int64_t parts)
+        : first(things * part / parts), count(things * (part + 1) / parts - first) {}
+};
+
 struct PackedWeights {
     ChannelBlocks blocks;
     ReductionOrder order;
@@ -59,6 +66,12 @@ struct PackedWeights {
     AlignedFloats taps;    ///< channels_last: (lane, i, j, multiplier, block); channels_first: (i, j, multiplier, c)
     AlignedFloats panels;  ///< for each panel: (filter % width, reduction step)
     AlignedFloats bias;    ///< filters, zeros up to the end of the last panel
+
+    /// The panels of a run that one of `parts` takes, where all runs together are shared evenly.
+    struct Panels {
+        std::int64_t first, count;
+    };
+    Panels panels_of(const PanelRun &run, int part, int parts) const;
 };
 
 /// Packs weights that were checked against the config already.

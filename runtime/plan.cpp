@@ -166,6 +166,27 @@ std::int64_t outputs_inside(const Axis &axis) {
     return std::max<std::int64_t>(0, end - first);
 }
 
+// The work of the busiest of some tasks that take tiles from a queue, beside an even share of it.
+double busiest_by_rows(const Plan &plan, std::int64_t others, std::int64_t tiles_y, int concurrency) {
+    const std::int64_t rows = plan.y.outputs(0);
+    if (others * tiles_y >= 8 * concurrency) return 1;
+    const std::int64_t tiles = others * tiles_y;
+    const std::int64_t most = std::max(ceil_div(others * rows, concurrency), ceil_div(tiles, concurrency) * (rows / tiles_y));
+    return static_cast<double>(most * concurrency) / static_cast<double>(others * rows);
+}
+
+// The same where each of `parts` takes a share of the filters.
+double busiest_by_filters(const PackedWeights &packed, int parts, int concurrency) {
+    std::int64_t most = 0, all = 0;
+    for (int part = 0; part < parts; part++) {
+        std::int64_t width = 0;
+        for (const PanelRun &run : packed.runs) width += packed.panels_of(run, part, parts).count * run.width;
+        most = std::max(most, width);
+        all += width;
+    }
+    return static_cast<double>(most * concurrency) / static_cast<double>(all);
+}
+
 }  // namespace
 
 std::int64_t private_cache_bytes() {
@@ -212,20 +233,29 @@ Plan make_plan(const LayerConfig &config, const PackedWeights &packed, const Bui
         plan.tile_height = std::min(rows, ceil_div(least_pixels, plan.tile_width));
     }
     plan.tiles_y = ceil_div(rows, plan.tile_height);
-    const std::int64_t others = plan.batch * plan.y.phases() * plan.tiles_x;
-    if (concurrency > 1 && others > 0 && others * plan.tiles_y < 8 * concurrency) {
-        plan.tiles_y = std::clamp<std::int64_t>(round_up(others * plan.tiles_y, concurrency) / others, 1, rows);
-    }
-    plan.tile_height = ceil_div(rows, plan.tiles_y);
-    plan.tiles_y = ceil_div(rows, plan.tile_height);
-    plan.tiles = others * plan.tiles_y;
-    plan.tasks = static_cast<int>(std::clamp<std::int64_t>(plan.tiles, 1, concurrency));
-    // A wake-up of another thread costs several microseconds.
+    // A wake-up of another thread costs some microseconds.
     const double operations = 2.0 * static_cast<double>(plan.batch * plan.y.output * plan.x.output) *
                               static_cast<double>(plan.channels * plan.multiplier) *
                               static_cast<double>(plan.x.taps * plan.y.taps + plan.filters);
-    constexpr double worth_waking = 2e6;
-    if (operations < worth_waking) plan.tasks = 1;
+    constexpr double worth_waking = 1e6;
+    const std::int64_t others = plan.batch * plan.y.phases() * plan.tiles_x;
+    if (concurrency > 1 && operations >= worth_waking) {
+        std::int64_t tiles_y = plan.tiles_y;
+        if (others * tiles_y < 8 * concurrency) {
+            tiles_y = std::clamp<std::int64_t>(round_up(others * tiles_y, concurrency) / others, 1, rows);
+        }
+        // Where rows can't be dealt out evenly, the tasks share each tile instead: every one takes some of its channels and then, once
+        // all are there, some of its filters. That costs two waits a tile.
+        constexpr double cost_of_waiting = 0.03;
+        const int parts = static_cast<int>(std::min<std::int64_t>(concurrency, blocks));
+        plan.shared =
+            !first && !half_tile && parts > 1 &&
+            busiest_by_rows(plan, others, tiles_y, concurrency) > busiest_by_filters(packed, parts, concurrency) + cost_of_waiting;
+        if (!plan.shared) plan.tiles_y = tiles_y;
+        plan.tasks = plan.shared ? parts : static_cast<int>(std::clamp<std::int64_t>(others * tiles_y, 1, concurrency));
+    }
+    plan.tile_height = ceil_div(rows, plan.tiles_y);
+    plan.tiles = others * plan.tiles_y;
     plan.flat = plan.tiles_x == 1 && plan.y.step == 1 && (rows_contiguous || half_tile);
 
     // The depthwise stage.
@@ -263,10 +293,10 @@ Plan make_plan(const LayerConfig &config, const PackedWeights &packed, const Bui
     const std::int64_t tile_pixels = plan.tile_width * plan.tile_height;
     if (plan.flat) {
         plan.pixels[0] = tile_pixels;
-        plan.pixels[1] = (rows - (plan.tiles_y - 1) * plan.tile_height) * plan.tile_width;
+        plan.pixels[1] = rows / plan.tiles_y * plan.tile_width;
     } else {
         plan.pixels[0] = plan.tile_width;
-        plan.pixels[1] = plan.x.output - (plan.tiles_x - 1) * plan.tile_width;
+        plan.pixels[1] = plan.x.output / plan.tiles_x;
     }
     for (std::size_t run = 0; run < packed.runs.size(); run++) {
         for (int last = 0; last < 2; last++) {

@@ -53,11 +53,12 @@ struct Plan {
     Axis x, y;
     DataFormat format = DataFormat::channels_last;
 
-    // Tiles: rectangles of outputs of one phase of rows.
-    std::int64_t tile_width = 0, tile_height = 0;
+    // Tiles: rectangles of outputs of one phase of rows, which share the outputs evenly.
+    std::int64_t tile_width = 0, tile_height = 0;      ///< of the largest
     std::int64_t tiles_x = 0, tiles_y = 0, tiles = 0;  ///< of one image and phase; of everything
     bool flat = false;                                 ///< the product takes the tile's rows as one
     int tasks = 1;                                     ///< that may run at once
+    bool shared = false;                               ///< the tasks share each tile: its channels, then its filters
 
     // The depthwise stage.
     const Row *padded = nullptr;            ///< channels_last only
@@ -67,7 +68,7 @@ struct Plan {
     bool direct = false;                    ///< the inside is read from the image, only the border from a strip
     std::int64_t strip_blocks = 1;          ///< channel blocks (channels_first: channels) in a strip
 
-    // The product, by panel run and by the pixels that it covers at once: a whole tile's, or the last one's.
+    // The product, by panel run and by the pixels that it covers at once: those of a larger tile or of a smaller one.
     static constexpr int max_runs = 8;
     std::int64_t pixels[2] = {0, 0};
     PixelCover covers[max_runs][2];

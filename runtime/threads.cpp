@@ -3,13 +3,43 @@
 
 #include <algorithm>
 #include <atomic>
+#include <chrono>
 #include <condition_variable>
+#include <cstdint>
 #include <mutex>
 #include <thread>
 #include <vector>
 
+#if defined(__x86_64__) || defined(__i386__)
+#include <immintrin.h>
+#endif
+
 namespace sepconv {
 namespace {
+
+// A waiting thread looks for this long before it sleeps: to wake it costs tens of microseconds, and in a network the next job is near.
+constexpr std::chrono::microseconds patience{100};
+
+void pause() {
+#if defined(__x86_64__) || defined(__i386__)
+    _mm_pause();
+#elif defined(__aarch64__)
+    asm volatile("yield");
+#endif
+}
+
+// Looks until `there` is, or patience is over.
+template <typename There>
+bool spin_until(const There &there) {
+    const auto end = std::chrono::steady_clock::now() + patience;
+    do {
+        for (int i = 0; i < 64; i++) {
+            if (there()) return true;
+            pause();
+        }
+    } while (std::chrono::steady_clock::now() < end);
+    return there();
+}
 
 class Pool {
 public:
@@ -24,20 +54,25 @@ public:
             for (int i = 0; i < count; i++) task(context, i);
             return;
         }
-        {
-            const std::lock_guard<std::mutex> lock(mutex_);
-            task_ = task;
-            context_ = context;
-            count_ = count;
-            next_ = 0;
-            invited_ = std::min(threads - 1, static_cast<int>(workers_.size()));
-            working_ = invited_;
-            generation_++;
+        task_ = task;
+        context_ = context;
+        count_ = count;
+        next_.store(0, std::memory_order_relaxed);
+        const std::uint64_t invited = std::min<std::uint64_t>({static_cast<std::uint64_t>(threads - 1), workers_.size(), most_workers});
+        state_.store(next_job(state_.load(std::memory_order_relaxed)) | open | invited << invited_shift, std::memory_order_seq_cst);
+        if (sleeping_.load(std::memory_order_seq_cst) > 0) {
+            {
+                const std::lock_guard<std::mutex> lock(mutex_);
+            }  // a worker that has looked and not yet slept holds it
+            wake_.notify_all();
         }
-        wake_.notify_all();
         take_indices();
+        // All indices are taken; workers that have not come yet need not, and the others finish theirs.
+        state_.fetch_and(~open, std::memory_order_acq_rel);
+        auto finished = [this] { return (state_.load(std::memory_order_acquire) & active_mask) == 0; };
+        if (spin_until(finished)) return;
         std::unique_lock<std::mutex> lock(mutex_);
-        done_.wait(lock, [this] { return working_ == 0; });
+        done_.wait(lock, finished);
     }
 
     ~Pool() {
@@ -50,11 +85,18 @@ public:
     }
 
 private:
+    // The state of the pool in one word: which job it is, whether workers may still join it, how many are invited, how many are at it.
+    static constexpr std::uint64_t active_mask = 0x7fff, most_workers = 0x7fff;
+    static constexpr int invited_shift = 15, job_shift = 31;
+    static constexpr std::uint64_t open = std::uint64_t(1) << 30;
+    static std::uint64_t job_of(std::uint64_t state) { return state >> job_shift; }
+    static std::uint64_t next_job(std::uint64_t state) { return (job_of(state) + 1) << job_shift; }
+
     // Has `count` workers at least, or as many as the system gives; false where there is none.
     bool start(int count) {
         try {
             while (static_cast<int>(workers_.size()) < count) {
-                workers_.emplace_back(&Pool::work, this, static_cast<int>(workers_.size()));
+                workers_.emplace_back(&Pool::work, this, static_cast<std::uint64_t>(workers_.size()));
             }
         } catch (const std::exception &) {
             return !workers_.empty();
@@ -66,35 +108,46 @@ private:
         for (int i = next_.fetch_add(1); i < count_; i = next_.fetch_add(1)) task_(context_, i);
     }
 
-    void work(int index) {
-        unsigned long seen = 0;
+    void work(std::uint64_t index) {
+        std::uint64_t seen = 0;
+        auto called = [&](std::uint64_t state) {
+            return (state & open) != 0 && job_of(state) != seen && index < ((state >> invited_shift) & most_workers);
+        };
+        auto waiting = [&] { return called(state_.load(std::memory_order_acquire)); };
         for (;;) {
-            {
+            if (!spin_until([&] { return waiting() || ending_.load(std::memory_order_relaxed); })) {
                 std::unique_lock<std::mutex> lock(mutex_);
-                wake_.wait(lock, [&] { return ending_ || (generation_ != seen && index < invited_); });
-                if (ending_) return;
-                seen = generation_;
+                sleeping_.fetch_add(1, std::memory_order_seq_cst);
+                wake_.wait(lock, [&] { return ending_ || called(state_.load(std::memory_order_seq_cst)); });
+                sleeping_.fetch_sub(1, std::memory_order_relaxed);
             }
+            if (ending_) return;
+            std::uint64_t state = state_.load(std::memory_order_acquire);
+            while (called(state) && !state_.compare_exchange_weak(state, state + 1, std::memory_order_acq_rel)) {
+            }
+            if (!called(state)) continue;
+            seen = job_of(state);
             take_indices();
-            bool last = false;
-            {
-                const std::lock_guard<std::mutex> lock(mutex_);
-                last = --working_ == 0;
+            state = state_.fetch_sub(1, std::memory_order_acq_rel);
+            if ((state & active_mask) == 1 && (state & open) == 0) {
+                {
+                    const std::lock_guard<std::mutex> lock(mutex_);
+                }  // a caller that has looked and not yet slept holds it
+                done_.notify_one();
             }
-            if (last) done_.notify_one();
         }
     }
 
     std::mutex job_mutex_;  // held while a job runs
-    std::mutex mutex_;      // guards what follows
+    std::mutex mutex_;      // held by who goes to sleep
     std::condition_variable wake_, done_;
+    std::atomic<std::uint64_t> state_ = 0;
+    std::atomic<int> sleeping_ = 0, next_ = 0;
+    std::atomic<bool> ending_ = false;
+    // Written before the job is opened, read by those who joined it.
     void (*task_)(void *, int) = nullptr;
     void *context_ = nullptr;
     int count_ = 0;
-    std::atomic<int> next_ = 0;
-    int invited_ = 0, working_ = 0;
-    unsigned long generation_ = 0;
-    bool ending_ = false;
     std::vector<std::thread> workers_;  // only the holder of job_mutex_ adds to it
 };
 

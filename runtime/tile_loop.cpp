@@ -62,31 +62,37 @@ public:
         out_x_ = output.strides[first ? 3 : 2], out_y_ = output.strides[first ? 2 : 1], out_f_ = first ? output.strides[1] : 1;
     }
 
-    void run_tile(std::int64_t index, float *scratch) const {
-        const std::int64_t tx = index % plan_.tiles_x;
+    Tile tile_at(std::int64_t index) const {
+        const Share x(plan_.x.output, index % plan_.tiles_x, plan_.tiles_x);
         index /= plan_.tiles_x;
         const std::int64_t ty = index % plan_.tiles_y;
         index /= plan_.tiles_y;
         const std::int64_t phase = index % plan_.y.phases(), image = index / plan_.y.phases();
-        Tile tile{image, phase, tx * plan_.tile_width, 0, ty * plan_.tile_height, 0};
-        tile.width = std::min(plan_.tile_width, plan_.x.output - tile.x);
-        tile.height = std::min(plan_.tile_height, plan_.y.outputs(phase) - tile.y);
-        if (tile.height <= 0) return;  // the last phases may have a row less
+        const Share y(plan_.y.outputs(phase), ty, plan_.tiles_y);
+        return {image, phase, x.first, x.count, y.first, y.count};
+    }
+
+    void run_tile(const Tile &tile, float *scratch) const {
+        if (tile.height == 0) return;  // the last phases may have a row less than the others
         float *strip = scratch + plan_.scratch_floats, *temporary = strip + plan_.strip_floats;
-        if (plan_.format == DataFormat::channels_first) {
-            depthwise_channels_first(tile, scratch, strip);
-        } else {
-            depthwise_channels_last(tile, scratch, strip);
-        }
-        // A tile of its own for what cannot stay where the product puts it.
-        const bool half = plan_.temporary_floats > 0;
-        float *out = output_.data + image * output_.strides[0] + (phase + tile.y * plan_.y.step) * out_y_ + tile.x * out_x_;
-        const bool first = plan_.format == DataFormat::channels_first;
-        Target target{out, out_x_, out_y_ * plan_.y.step, out_f_};
-        if (half)
-            target = {temporary, first ? 1 : plan_.filters, tile.width * (first ? 1 : plan_.filters), first ? tile.width * tile.height : 1};
-        pointwise(tile, scratch, target);
-        activate(tile, target, out);
+        depthwise(tile, 0, 1, scratch, strip);
+        const Target target = target_of(tile, temporary);
+        pointwise(tile, 0, 1, scratch, target);
+        activate(tile, target, output_of(tile));
+    }
+
+    // A tile that several tasks share: each part does its share of a stage, and all wait for it before the next. Each has a strip of its
+    // own.
+    void depthwise_part(const Tile &tile, int part, float *scratch) const {
+        if (tile.height > 0) depthwise(tile, part, plan_.tasks, scratch, scratch + plan_.scratch_floats + plan_.strip_floats * part);
+    }
+    void pointwise_part(const Tile &tile, int part, const float *scratch) const {
+        if (tile.height > 0) pointwise(tile, part, plan_.tasks, scratch, target_of(tile, nullptr));
+    }
+    void activate_part(const Tile &tile, int part) const {
+        const Share rows(tile.height, part, plan_.tasks);
+        const Tile own{tile.image, tile.phase, tile.x, tile.width, tile.y + rows.first, rows.count};
+        if (rows.count > 0) activate(own, target_of(own, nullptr), output_of(own));
     }
 
 private:
@@ -96,11 +102,30 @@ private:
         std::int64_t x, y, f;
     };
 
+    float *output_of(const Tile &tile) const {
+        return output_.data + tile.image * output_.strides[0] + (tile.phase + tile.y * plan_.y.step) * out_y_ + tile.x * out_x_;
+    }
+
+    // The output itself, or a tile of its own for what cannot stay where the product puts it.
+    Target target_of(const Tile &tile, float *temporary) const {
+        if (plan_.temporary_floats == 0) return {output_of(tile), out_x_, out_y_ * plan_.y.step, out_f_};
+        const bool first = plan_.format == DataFormat::channels_first;
+        return {temporary, first ? 1 : plan_.filters, tile.width * (first ? 1 : plan_.filters), first ? tile.width * tile.height : 1};
+    }
+
+    void depthwise(const Tile &tile, int part, int parts, float *scratch, float *strip) const {
+        if (plan_.format == DataFormat::channels_first) {
+            depthwise_channels_first(tile, scratch, strip);
+        } else {
+            depthwise_channels_last(tile, Share(packed_.blocks.count, part, parts), scratch, strip);
+        }
+    }
+
     // ---- depthwise, channels_last: scratch (lane, pixel, multiplier, block)
 
-    void depthwise_channels_last(const Tile &tile, float *scratch, float *strip) const {
+    void depthwise_channels_last(const Tile &tile, const Share &blocks, float *scratch, float *strip) const {
         const Axis &x = plan_.x, &y = plan_.y;
-        if (!plan_.direct) return from_strip(tile, 0, tile.width, 0, tile.height, scratch, strip);
+        if (!plan_.direct) return from_strip(tile, blocks, 0, tile.width, 0, tile.height, scratch, strip);
         // The outputs whose taps all lie in the image.
         auto inside = [](const Axis &axis, std::int64_t phase, std::int64_t start, std::int64_t count, std::int64_t &begin,
                          std::int64_t &end) {
@@ -112,29 +137,32 @@ private:
         std::int64_t x0, x1, y0, y1;
         inside(x, 0, tile.x, tile.width, x0, x1);
         inside(y, tile.phase, tile.y, tile.height, y0, y1);
-        if (x1 - x0 < plan_.depthwise->params.together || y0 == y1) return from_strip(tile, 0, tile.width, 0, tile.height, scratch, strip);
-        from_strip(tile, 0, tile.width, 0, y0, scratch, strip);
-        from_strip(tile, 0, x0, y0, y1, scratch, strip);
-        from_image(tile, x0, x1, y0, y1, scratch);
-        from_strip(tile, x1, tile.width, y0, y1, scratch, strip);
-        from_strip(tile, 0, tile.width, y1, tile.height, scratch, strip);
+        if (x1 - x0 < plan_.depthwise->params.together || y0 == y1) {
+            return from_strip(tile, blocks, 0, tile.width, 0, tile.height, scratch, strip);
+        }
+        from_strip(tile, blocks, 0, tile.width, 0, y0, scratch, strip);
+        from_strip(tile, blocks, 0, x0, y0, y1, scratch, strip);
+        from_image(tile, blocks, x0, x1, y0, y1, scratch);
+        from_strip(tile, blocks, x1, tile.width, y0, y1, scratch, strip);
+        from_strip(tile, blocks, 0, tile.width, y1, tile.height, scratch, strip);
     }
 
-    void from_image(const Tile &tile, std::int64_t x0, std::int64_t x1, std::int64_t y0, std::int64_t y1, float *scratch) const {
-        const std::int64_t lanes = packed_.blocks.lanes, whole = plan_.channels / lanes;
+    void from_image(const Tile &tile, const Share &blocks, std::int64_t x0, std::int64_t x1, std::int64_t y0, std::int64_t y1,
+                    float *scratch) const {
+        const std::int64_t lanes = packed_.blocks.lanes, end = blocks.first + blocks.count, whole = std::min(plan_.channels / lanes, end);
         const float *pixel = pixel_at(tile, x0, y0);
         const std::int64_t width = plan_.x.span(x1 - x0), height = plan_.y.span(y1 - y0), row = in_y_ * plan_.y.step;
-        auto blocks = [&](std::int64_t block, std::int64_t count) {
+        auto run = [&](std::int64_t block, std::int64_t count) {
             Buffer<4> padded(pixel + packed_.blocks.first_of(block, plan_.channels));
             padded.dim(0, lanes, 1).dim(1, width, in_x_).dim(2, height, row).dim(3, count, lanes);
             call_depthwise(*plan_.depthwise, tile, padded, block, count, x0, x1, y0, y1, scratch);
         };
-        if (whole > 0) blocks(0, whole);
-        if (whole < packed_.blocks.count) blocks(whole, 1);
+        if (whole > blocks.first) run(blocks.first, whole - blocks.first);
+        if (whole < end) run(whole, 1);
     }
 
-    void from_strip(const Tile &tile, std::int64_t x0, std::int64_t x1, std::int64_t y0, std::int64_t y1, float *scratch,
-                    float *strip) const {
+    void from_strip(const Tile &tile, const Share &blocks, std::int64_t x0, std::int64_t x1, std::int64_t y0, std::int64_t y1,
+                    float *scratch, float *strip) const {
         if (x0 >= x1 || y0 >= y1) return;
         const std::int64_t lanes = packed_.blocks.lanes, width = plan_.x.span(x1 - x0), height = plan_.y.span(y1 - y0);
         const std::int64_t step = plan_.y.step, column = plan_.x.position(0, tile.x + x0), row = plan_.y.position(tile.phase, tile.y + y0);
@@ -143,8 +171,9 @@ private:
         if (border_x.inside > 0 && border_y.inside > 0) {
             image += (row + border_y.before * step) * in_y_ + (column + border_x.before) * in_x_;
         }
-        for (std::int64_t block = 0; block < packed_.blocks.count; block += plan_.strip_blocks) {
-            const std::int64_t count = std::min(plan_.strip_blocks, packed_.blocks.count - block), first = block * lanes;
+        const std::int64_t end = blocks.first + blocks.count;
+        for (std::int64_t block = blocks.first; block < end; block += plan_.strip_blocks) {
+            const std::int64_t count = std::min(plan_.strip_blocks, end - block), first = block * lanes;
             const std::int64_t channels = plan_.channels - first;
             // A last block that begins before its place belongs to its own channels: pass it alone.
             const bool shifted = !packed_.blocks.narrow && channels < lanes;
@@ -262,19 +291,21 @@ private:
 
     // ---- the product
 
-    void pointwise(const Tile &tile, const float *scratch, const Target &out) const {
+    void pointwise(const Tile &tile, int part, int parts, const float *scratch, const Target &out) const {
         const std::int64_t tile_pixels = tile.width * tile.height;
         const std::int64_t pixels = plan_.flat ? tile_pixels : tile.width, calls = plan_.flat ? 1 : tile.height;
         const int last = pixels != plan_.pixels[0];
         for (std::size_t i = 0; i < packed_.runs.size(); i++) {
             const PanelRun &run = packed_.runs[i];
+            const PackedWeights::Panels panels = packed_.panels_of(run, part, parts);
+            if (panels.count == 0) continue;
             for (std::int64_t y = 0; y < calls; y++) {
                 for (const PixelPiece &piece : plan_.covers[i][last]) {
                     if (piece.row == nullptr) continue;
                     if (plan_.format == DataFormat::channels_first) {
                         product_channels_first(run, piece, scratch + y * tile.width + piece.first, out.data + y * out.y + piece.first, out);
                     } else {
-                        product_channels_last(run, piece, scratch, tile_pixels, y * tile.width + piece.first,
+                        product_channels_last(run, panels, piece, scratch, tile_pixels, y * tile.width + piece.first,
                                               out.data + y * out.y + piece.first * out.x, out);
                     }
                 }
@@ -282,8 +313,8 @@ private:
         }
     }
 
-    void product_channels_last(const PanelRun &run, const PixelPiece &piece, const float *scratch, std::int64_t tile_pixels,
-                               std::int64_t pixel, float *to, const Target &out) const {
+    void product_channels_last(const PanelRun &run, const PackedWeights::Panels &of_run, const PixelPiece &piece, const float *scratch,
+                               std::int64_t tile_pixels, std::int64_t pixel, float *to, const Target &out) const {
         const std::int64_t lanes = piece.row->params.pixel_stride, steps = plan_.channels * plan_.multiplier;
         const ReductionOrder &order = packed_.order;
         Buffer<3> depthwise(scratch + pixel * lanes);
@@ -293,8 +324,9 @@ private:
         constexpr std::int64_t panel_bytes = 64 << 10;
         const std::int64_t at_once =
             std::clamp<std::int64_t>(panel_bytes / static_cast<std::int64_t>(run.width * steps * sizeof(float)), 1, run.panels);
-        for (std::int64_t done = 0; done < run.panels; done += at_once) {
-            const std::int64_t panels = std::min(at_once, run.panels - done), first = run.first + done * run.width;
+        const std::int64_t end = of_run.first + of_run.count;
+        for (std::int64_t done = of_run.first; done < end; done += at_once) {
+            const std::int64_t panels = std::min(at_once, end - done), first = run.first + done * run.width;
             Buffer<3> panel(packed_.panels.data() + run.offset + done * run.width * steps);
             panel.dim(0, run.width, 1).dim(1, steps, run.width).dim(2, panels, run.width * steps);
             Buffer<1> bias(packed_.bias.data() + first);
@@ -419,28 +451,63 @@ void run_plan(const Plan &plan, const PackedWeights &packed, const Activation &a
     RunMemory memory;
     const TensorView<float> product = image && activation.kind == ActivationKind::glu ? memory.product(activation, output.shape) : output;
     const TileLoop loop(plan, packed, activation, input, product);
-    // Whole pages apart, so that no two tasks write to one line.
-    constexpr std::size_t page = 1024;
-    const std::size_t task_floats = (plan.task_floats() + page - 1) / page * page;
-    struct Run {
-        const TileLoop &loop;
-        std::int64_t tiles;
-        float *scratch;
-        std::size_t task_floats;
-        std::atomic<std::int64_t> next;
-    } run{loop, plan.tiles, memory.scratch(task_floats * plan.tasks), task_floats, 0};
-    auto task = [](void *context, int index) {
-        Run &run = *static_cast<Run *>(context);
-        for (std::int64_t tile = run.next.fetch_add(1); tile < run.tiles; tile = run.next.fetch_add(1)) {
-            run.loop.run_tile(tile, run.scratch + run.task_floats * index);
+    auto parallel = [&](void (*task)(void *, int), void *context) {
+        if (plan.tasks == 1) {
+            task(context, 0);
+        } else if (how.executor != nullptr) {
+            how.executor->parallel_for(plan.tasks, task, context);
+        } else {
+            pool_parallel_for(threads, plan.tasks, task, context);
         }
     };
-    if (plan.tasks == 1) {
-        task(&run, 0);
-    } else if (how.executor != nullptr) {
-        how.executor->parallel_for(plan.tasks, task, &run);
+    if (plan.shared) {
+        struct Run {
+            const TileLoop &loop;
+            float *scratch;
+            Tile tile;
+        } run{loop, memory.scratch(plan.scratch_floats + plan.strip_floats * plan.tasks), {}};
+        for (std::int64_t i = 0; i < plan.tiles; i++) {
+            run.tile = loop.tile_at(i);
+            parallel(
+                [](void *context, int part) {
+                    auto &run = *static_cast<Run *>(context);
+                    run.loop.depthwise_part(run.tile, part, run.scratch);
+                },
+                &run);
+            parallel(
+                [](void *context, int part) {
+                    auto &run = *static_cast<Run *>(context);
+                    run.loop.pointwise_part(run.tile, part, run.scratch);
+                },
+                &run);
+            if (plan.epilogue.kind == EpilogueKind::elementwise || plan.epilogue.kind == EpilogueKind::rows) {
+                parallel(
+                    [](void *context, int part) {
+                        auto &run = *static_cast<Run *>(context);
+                        run.loop.activate_part(run.tile, part);
+                    },
+                    &run);
+            }
+        }
     } else {
-        pool_parallel_for(threads, plan.tasks, task, &run);
+        // Whole pages apart, so that no two tasks write to one line.
+        constexpr std::size_t page = 1024;
+        const std::size_t task_floats = (plan.task_floats() + page - 1) / page * page;
+        struct Run {
+            const TileLoop &loop;
+            std::int64_t tiles;
+            float *scratch;
+            std::size_t task_floats;
+            std::atomic<std::int64_t> next;
+        } run{loop, plan.tiles, memory.scratch(task_floats * plan.tasks), task_floats, 0};
+        parallel(
+            [](void *context, int index) {
+                Run &run = *static_cast<Run *>(context);
+                for (std::int64_t tile = run.next.fetch_add(1); tile < run.tiles; tile = run.next.fetch_add(1)) {
+                    run.loop.run_tile(run.loop.tile_at(tile), run.scratch + run.task_floats * index);
+                }
+            },
+            &run);
     }
     if (image) activate_image(plan.epilogue.activated, activation, product, output);
 }

@@ -76,6 +76,27 @@ TEST_P(RandomLayers, AreBitwiseTheSameForEveryThreadCountAndExecutor) {
                   {.work = 6'000'000});
 }
 
+TEST_P(RandomLayers, ShareATileWhoseRowsCannotBeDealtOutEvenly) {
+    for (const ActivationKind kind : {ActivationKind::linear, ActivationKind::gelu, ActivationKind::softmax, ActivationKind::sparsemax}) {
+        for (const std::int64_t height : {7, 1}) {
+            LayerConfig config;
+            config.kernel_size = {3, 3};
+            config.filters = 200;
+            config.padding = Padding::same;
+            config.activation = default_activation(kind);
+            const RandomLayer one = filled(config, 2, height, 7, 200);
+            const Layer layer(one.config, one.weights(), GetParam());
+            const std::vector<float> alone = one.run(layer, one_thread);
+            EXPECT_TRUE(is_close(alone, product_of(one), one.config.activation));
+            for (const int threads : {2, 3, 5, 64}) {
+                EXPECT_TRUE(same_bits(alone, one.run(layer, {.threads = threads, .executor = nullptr}))) << name(kind) << ", " << threads;
+            }
+            Reversed reversed(3);
+            EXPECT_TRUE(same_bits(alone, one.run(layer, {.threads = 0, .executor = &reversed}))) << name(kind) << ", an executor";
+        }
+    }
+}
+
 // A tensor inside a larger one: margins on every side of every dimension but the batch's.
 struct Crop {
     Shape outer = {}, start = {};

@@ -131,14 +131,16 @@ TEST_P(PlanOf, TilesCoverTheOutputExactly) {
         // Every column and, over all phases, every row once.
         std::vector<int> columns(static_cast<std::size_t>(plan.x.output)), rows(static_cast<std::size_t>(plan.y.output));
         for (std::int64_t tile = 0; tile < plan.tiles_x; tile++) {
-            const std::int64_t width = std::min(plan.tile_width, plan.x.output - tile * plan.tile_width);
-            ASSERT_GE(width, 1) << "an empty tile";
-            for (std::int64_t x = 0; x < width; x++) columns[tile * plan.tile_width + x]++;
+            const Share share(plan.x.output, tile, plan.tiles_x);
+            ASSERT_GE(share.count, 1) << "an empty tile";
+            ASSERT_LE(share.count, plan.tile_width);
+            for (std::int64_t x = 0; x < share.count; x++) columns[share.first + x]++;
         }
         for (std::int64_t phase = 0; phase < plan.y.phases(); phase++) {
             for (std::int64_t tile = 0; tile < plan.tiles_y; tile++) {
-                const std::int64_t height = std::min(plan.tile_height, plan.y.outputs(phase) - tile * plan.tile_height);
-                for (std::int64_t y = 0; y < height; y++) rows[phase + plan.y.step * (tile * plan.tile_height + y)]++;
+                const Share share(plan.y.outputs(phase), tile, plan.tiles_y);
+                ASSERT_LE(share.count, plan.tile_height);
+                for (std::int64_t y = 0; y < share.count; y++) rows[phase + plan.y.step * (share.first + y)]++;
             }
         }
         EXPECT_TRUE(std::all_of(columns.begin(), columns.end(), [](int count) { return count == 1; }));
@@ -151,9 +153,9 @@ TEST_P(PlanOf, EveryTileHasANumberOfPixelsThatTheProductCovers) {
         for (std::int64_t phase = 0; phase < plan.y.phases(); phase++) {
             for (std::int64_t ty = 0; ty < plan.tiles_y; ty++) {
                 for (std::int64_t tx = 0; tx < plan.tiles_x; tx++) {
-                    const std::int64_t width = std::min(plan.tile_width, plan.x.output - tx * plan.tile_width);
-                    const std::int64_t height = std::min(plan.tile_height, plan.y.outputs(phase) - ty * plan.tile_height);
-                    if (height <= 0) continue;
+                    const std::int64_t width = Share(plan.x.output, tx, plan.tiles_x).count;
+                    const std::int64_t height = Share(plan.y.outputs(phase), ty, plan.tiles_y).count;
+                    if (height == 0) continue;
                     const std::int64_t pixels = plan.flat ? width * height : width;
                     EXPECT_TRUE(pixels == plan.pixels[0] || pixels == plan.pixels[1]) << pixels;
                 }
@@ -174,6 +176,23 @@ TEST_P(PlanOf, TheTapsThatAreLeftOutMeetZerosOnly) {
                     const std::int64_t position = output * axis->stride + tap * axis->dilation - axis->before;
                     ASSERT_TRUE(position < 0 || position >= axis->input) << "tap " << tap << " of output " << output;
                 }
+            }
+        }
+    });
+}
+
+TEST_P(PlanOf, PartsOfASharedTileTakeEveryPanelOnce) {
+    for_each_plan([&](const RandomLayer &, const PackedWeights &packed, const Plan &) {
+        for (const int parts : {1, 2, 3, 7, 64}) {
+            for (const PanelRun &run : packed.runs) {
+                std::int64_t next = 0;
+                for (int part = 0; part < parts; part++) {
+                    const PackedWeights::Panels panels = packed.panels_of(run, part, parts);
+                    EXPECT_EQ(panels.first, next);
+                    EXPECT_GE(panels.count, 0);
+                    next += panels.count;
+                }
+                EXPECT_EQ(next, run.panels) << parts << " parts";
             }
         }
     });
