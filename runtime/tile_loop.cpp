@@ -40,6 +40,7 @@ struct Buffer {
 // Where the range of `count` positions from `start` on, `step` apart, meets [0, size): how many lie before, and how many inside.
 struct Border {
     std::int64_t before, inside;
+    Border(std::int64_t before, std::int64_t inside) : before(before), inside(inside) {}
     Border(std::int64_t start, std::int64_t count, std::int64_t step, std::int64_t size) {
         before = std::clamp<std::int64_t>(ceil_div(-start, step), 0, count);
         inside = std::clamp<std::int64_t>(ceil_div(size - start, step), before, count) - before;
@@ -181,12 +182,22 @@ private:
             pixels.dim(0, shifted ? lanes : channels, 1).dim(1, border_x.inside, in_x_).dim(2, border_y.inside, in_y_ * step);
             Buffer<4> padded(strip);
             padded.dim(0, lanes, 1).dim(1, width, lanes).dim(2, height, lanes * width).dim(3, count, lanes * width * height);
-            plan_.padded->padded(pixels, static_cast<int>(shifted ? lanes : channels), static_cast<int>(border_x.before),
-                                 static_cast<int>(border_x.inside), static_cast<int>(border_y.before), static_cast<int>(border_y.inside),
-                                 padded);
+            if (block == blocks.first) {
+                copy_padded(pixels, shifted ? lanes : channels, border_x, border_y, padded);
+            } else {  // the zeros around are there already
+                Buffer<4> inside(strip + (border_y.before * width + border_x.before) * lanes);
+                inside.dim(0, lanes, 1).dim(1, border_x.inside, lanes).dim(2, border_y.inside, lanes * width);
+                inside.dim(3, count, lanes * width * height);
+                copy_padded(pixels, shifted ? lanes : channels, {0, border_x.inside}, {0, border_y.inside}, inside);
+            }
             call_depthwise(x1 - x0 >= plan_.depthwise_strip->params.together ? *plan_.depthwise_strip : *plan_.depthwise_single, tile,
                            padded, block, count, x0, x1, y0, y1, scratch);
         }
+    }
+
+    void copy_padded(halide_buffer_t *pixels, std::int64_t channels, const Border &x, const Border &y, halide_buffer_t *padded) const {
+        plan_.padded->padded(pixels, static_cast<int>(channels), static_cast<int>(x.before), static_cast<int>(x.inside),
+                             static_cast<int>(y.before), static_cast<int>(y.inside), padded);
     }
 
     void call_depthwise(const Row &row, const Tile &tile, halide_buffer_t *padded, std::int64_t block, std::int64_t count, std::int64_t x0,
