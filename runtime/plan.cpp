@@ -272,6 +272,11 @@ Plan make_plan(const LayerConfig &config, const PackedWeights &packed, const Bui
         // Long rows and strides read the inside where it lies: the copy would cost more than the test that it saves.
         constexpr std::int64_t long_row = 48;
         plan.direct = !packed.blocks.narrow && inside > 0 && (no_border || plan.x.stride > 1 || plan.x.output >= long_row);
+        // The function takes the channels of a few pixels a vector at a time; memory likes longer runs. From a cache nearer than that it
+        // does not matter. What the system calls the size of the shared cache says little about a core's part of it.
+        constexpr std::int64_t far_bytes = 12 << 20;
+        const std::int64_t image_bytes = (plan.x.input * plan.y.input * plan.channels + plan.x.output * plan.y.output * plan.filters) * 4;
+        plan.fetch_ahead = plan.direct && (image_bytes > far_bytes || plan.y.step > 1);
     }
     const std::int64_t span_y = plan.y.span(plan.tile_height);
     std::int64_t strip = 0;
