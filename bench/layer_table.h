@@ -1,0 +1,34 @@
+// Layers as bench/layers.json lists them, and values to run them on.
+#pragma once
+
+#include <cstdint>
+#include <nlohmann/json_fwd.hpp>
+#include <vector>
+
+#include "sepconv/sepconv.h"
+
+namespace sepconv::bench {
+
+/// A layer with the shape of its input, in the order of its data_format.
+struct ShapedLayer {
+    LayerConfig config;
+    Shape input = {};
+};
+
+/// A row of the table: `name`, height `h`, width `w`, channels `c`, filters `f`, kernel size `k`, stride `s`, dilation `d` and
+/// multiplier `m`; where they are given, `data_format` and the batch `n`. Padding is `same`, with bias and relu.
+/// @throws nlohmann::json::exception  where a field is missing or of another type
+ShapedLayer table_layer(const nlohmann::json &row);
+
+std::int64_t elements(const Shape &shape);
+
+/// The channels of an input.
+std::int64_t channels(const ShapedLayer &layer);
+
+/// 2·N·OH·OW·C·M·(kh·kw + F): multiplications and additions, padding not deducted.
+double operations(const ShapedLayer &layer);
+
+/// Values between -1 and 1, the same ones each time.
+std::vector<float> random_values(std::int64_t count);
+
+}  // namespace sepconv::bench
