@@ -10,10 +10,10 @@ import datetime
 import json
 import os
 import pathlib
+import signal
 import subprocess
 import sys
 import tempfile
-import time
 
 import numpy as np
 
@@ -24,34 +24,38 @@ ROOT = BENCH.parent
 OURS = ROOT / "build/release/bin/sepconv_bench_worker"
 PEERS = sorted(path.stem for path in (BENCH / "peers").glob("*.txt"))
 TOLERANCE = 1e-4  # of the largest output
-PAUSE = 0.005  # seconds, in which a peer's threads stop to spin
 
 
 class Worker:
-    """A candidate's process. The protocol is in peers/worker.py."""
+    """A candidate's process, pinned. The protocol is in peers/worker.py. It stands still but for its answers: the threads of some peers spin
+    for milliseconds after a call, on the core that the next one needs."""
 
     def __init__(self, name, cores):
         self.name = name
         self.is_peer = name in PEERS
         python = ROOT / f"build/bench/{name}/bin/python"
         command = [python, BENCH / f"peers/{name}.py"] if self.is_peer else [OURS, name]
-        self.process = subprocess.Popen(["taskset", "-c", ",".join(map(str, cores)), *command], stdin=subprocess.PIPE,
-                                        stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+        # Ends with the driver, however that ends, for a process that stands still does not see its input end.
+        pinned = ["setpriv", "--pdeathsig", "KILL", "taskset", "-c", ",".join(map(str, cores))]
+        self.log = tempfile.TemporaryFile("w+")
+        self.process = subprocess.Popen(pinned + command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.log, text=True)
         self.threads = len(cores)
         self.version = self.answer()["version"]
 
     def answer(self):
         line = self.process.stdout.readline()
         if not line:
-            raise SystemExit(f"compare: the worker for {self.name} has ended; its last words are on {' '.join(map(str, self.process.args))}")
+            self.log.seek(0)
+            raise SystemExit(f"compare: the worker for {self.name} has ended:\n{self.log.read()}")
+        self.process.send_signal(signal.SIGSTOP)
         return json.loads(line)
 
     def ask(self, **request):
+        self.process.send_signal(signal.SIGCONT)
         print(json.dumps(request), file=self.process.stdin, flush=True)
         return self.answer()
 
     def measure(self, seconds):
-        time.sleep(PAUSE)
         return self.ask(measure=seconds)["seconds"]
 
     def overhead(self):
@@ -69,7 +73,7 @@ class Worker:
         return np.fromfile(output, np.float32)
 
     def close(self):
-        self.process.stdin.close()
+        self.process.kill()
         self.process.wait()
 
 
