@@ -1,9 +1,10 @@
 #include "layer_table.h"
 
 #include <limits>
-#include <nlohmann/json.hpp>
 #include <random>
 #include <string>
+
+#include "layers.h"
 
 namespace sepconv::bench {
 
@@ -25,6 +26,11 @@ ShapedLayer table_layer(const nlohmann::json &row) {
     layer.input =
         channels_first ? Shape{batch, number("c"), number("h"), number("w")} : Shape{batch, number("h"), number("w"), number("c")};
     return layer;
+}
+
+const nlohmann::json &built_in_layers() {
+    static const nlohmann::json rows = nlohmann::json::parse(layers_json);
+    return rows;
 }
 
 std::int64_t elements(const Shape &shape) { return shape[0] * shape[1] * shape[2] * shape[3]; }

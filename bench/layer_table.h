@@ -2,7 +2,7 @@
 #pragma once
 
 #include <cstdint>
-#include <nlohmann/json_fwd.hpp>
+#include <nlohmann/json.hpp>
 #include <vector>
 
 #include "sepconv/sepconv.h"
@@ -19,6 +19,9 @@ struct ShapedLayer {
 /// multiplier `m`; where they are given, `data_format` and the batch `n`. Padding is `same`, with bias and relu.
 /// @throws nlohmann::json::exception  where a field is missing or of another type
 ShapedLayer table_layer(const nlohmann::json &row);
+
+/// bench/layers.json, as it was when this was built.
+const nlohmann::json &built_in_layers();
 
 std::int64_t elements(const Shape &shape);
 

@@ -7,6 +7,8 @@
 #include <chrono>
 #include <limits>
 
+#include "together.h"
+
 namespace sepconv::bench {
 namespace {
 
@@ -67,16 +69,18 @@ void multiply_and_add_sse41() {
 
 }  // namespace
 
-double peak(const std::string &target, int repetitions) {
+double peak(const std::string &target, int repetitions, int threads) {
     const auto run = target == "avx512" ? multiply_add_avx512 : target == "avx2" ? multiply_add_avx2 : multiply_and_add_sse41;
     const double lanes = target == "avx512" ? 16 : target == "avx2" ? 8 : 4, operations = target == "sse41" ? 1 : 2;
-    double least = std::numeric_limits<double>::infinity();
-    for (int i = 0; i < repetitions; i++) {
-        const auto start = std::chrono::steady_clock::now();
-        run();
-        least = std::min(least, std::chrono::duration<double, std::nano>(std::chrono::steady_clock::now() - start).count());
-    }
-    return chains * rounds * lanes * operations / least;
+    return together(threads, [&] {
+        double least = std::numeric_limits<double>::infinity();
+        for (int i = 0; i < repetitions; i++) {
+            const auto start = std::chrono::steady_clock::now();
+            run();
+            least = std::min(least, std::chrono::duration<double, std::nano>(std::chrono::steady_clock::now() - start).count());
+        }
+        return chains * rounds * lanes * operations / least;
+    });
 }
 
 }  // namespace sepconv::bench

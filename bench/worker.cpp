@@ -15,12 +15,12 @@
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <string>
-#include <thread>
 #include <vector>
 
 #include "bandwidth.h"
 #include "candidate.h"
 #include "peak.h"
+#include "together.h"
 
 namespace sepconv::bench {
 namespace {
@@ -77,26 +77,13 @@ double least_seconds(Prepared &prepared, double seconds) {
     }
 }
 
-// The sum over threads that work at the same time.
-template <typename Measure>
-double together(int threads, Measure measure) {
-    std::vector<double> each(static_cast<std::size_t>(threads));
-    std::vector<std::thread> others;
-    for (std::size_t i = 1; i < each.size(); i++) others.emplace_back([&, i] { each[i] = measure(); });
-    each[0] = measure();
-    for (std::thread &other : others) other.join();
-    double sum = 0;
-    for (const double one : each) sum += one;
-    return sum;
-}
-
 Json limits(const Json &request) {
     const int threads = request.at("threads");
     const double bandwidth_seconds = request.at("limits").value("bandwidth", 0.0), peak_seconds = request.at("limits").at("peak");
     const std::string target = default_target();
     // One repetition takes about five microseconds.
     const int repetitions = std::max(1, static_cast<int>(peak_seconds / 5e-6));
-    Json found = {{"target", target}, {"peak", together(threads, [&] { return peak(target, repetitions); })}};
+    Json found = {{"target", target}, {"peak", peak(target, repetitions, threads)}};
     if (bandwidth_seconds > 0) {
         const std::pair<const char *, std::size_t> blocks[] = {{"l2", bytes_in_l2()}, {"memory", bytes_beyond_caches()}};
         for (const auto &[name, bytes] : blocks) {

@@ -4,12 +4,20 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
+#include <charconv>
 #include <cstdio>
+#include <string_view>
 
 #include "subcommands.h"
 
 namespace sepconv::tools {
 namespace {
+
+// The zeros that stand for weights, which decide nothing, take memory; far more than any real layer's are a mistake in the shape.
+constexpr double most_weight_bytes = 1 << 30;
+
+constexpr int most_threads = 1024;
 
 // What the user gave of the options that name a layer.
 std::string given(const LayerOptions &options) {
@@ -97,6 +105,61 @@ std::string checked_target(const std::string &name) {
 void require_option(const char *option, const std::string &value, const char *what) {
     if (value.empty()) throw UsageError(fmt::format("{}: expected {}, found none", option, what));
 }
+
+void add_input_shape(CLI::App &subcommand, std::string &shape, const std::string &what) {
+    subcommand.add_option("--input-shape", shape, what + ", N,H,W,C, or N,C,H,W where the layer's data_format is channels_first")
+        ->type_name("N,H,W,C");
+}
+
+Shape parse_input_shape(const std::string &text) {
+    require_option("--input-shape", text, "four whole numbers such as 1,60,60,8");
+    Shape shape = {};
+    std::string_view rest = text;
+    for (std::size_t i = 0; i < shape.size(); ++i) {
+        const auto [end, error] = std::from_chars(rest.data(), rest.data() + rest.size(), shape[i]);
+        const std::string_view behind(end, static_cast<std::size_t>(rest.data() + rest.size() - end));
+        const bool last = i + 1 == shape.size();
+        if (error != std::errc() || shape[i] < 0 || (last ? !behind.empty() : !behind.starts_with(','))) {
+            throw UsageError(
+                fmt::format("--input-shape: expected four whole numbers such as 1,60,60,8, in the order of the layer's "
+                            "data_format, found \"{}\"",
+                            text));
+        }
+        rest = last ? behind : behind.substr(1);
+    }
+    return shape;
+}
+
+StoredWeights zero_weights(const LayerConfig &config, std::int64_t channels) {
+    const auto &[height, width] = config.kernel_size;
+    const double inner = static_cast<double>(channels) * static_cast<double>(config.depth_multiplier);
+    const double bytes =
+        (inner * static_cast<double>(height) * static_cast<double>(width) + (inner + 1) * static_cast<double>(config.filters)) *
+        sizeof(float);
+    if (bytes > most_weight_bytes) {
+        throw ShapeError(fmt::format("{} channels: expected weights of at most {:.0f} MiB, found a layer whose weights have {:.0f}",
+                                     channels, most_weight_bytes / (1 << 20), bytes / (1 << 20)));
+    }
+    const auto filled = [](std::vector<std::int64_t> shape) {
+        std::size_t count = 1;
+        for (const std::int64_t extent : shape) count *= static_cast<std::size_t>(extent);
+        return Array{std::move(shape), std::vector<float>(count)};
+    };
+    StoredWeights weights;
+    weights.depthwise_kernel = filled({height, width, channels, config.depth_multiplier});
+    weights.pointwise_kernel = filled({1, 1, channels * config.depth_multiplier, config.filters});
+    if (config.use_bias) weights.bias = filled({config.filters});
+    return weights;
+}
+
+int parse_number(const char *option, const std::string &text, int least, int most, const char *note) {
+    int number = -1;
+    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+    if (error == std::errc() && end == text.data() + text.size() && number >= least && number <= most) return number;
+    throw UsageError(fmt::format("{}: expected a whole number from {}{} to {}, found \"{}\"", option, least, note, most, text));
+}
+
+int parse_threads(const std::string &text) { return parse_number("--threads", text, 0, most_threads, " (all that the machine has)"); }
 
 ReadOptions read_options(const std::string &subcommand) {
     ReadOptions options;

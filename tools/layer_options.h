@@ -41,6 +41,27 @@ std::string checked_target(const std::string &name);
 /// @throws UsageError
 void require_option(const char *option, const std::string &value, const char *what);
 
+/// Adds --input-shape.
+/// @param what  the help text's beginning
+void add_input_shape(CLI::App &subcommand, std::string &shape, const std::string &what);
+
+/// The four extents of --input-shape, in the order of the layer's data_format.
+/// @throws UsageError
+Shape parse_input_shape(const std::string &text);
+
+/// Weights of a layer for which no values are at hand: zeros.
+/// @throws ShapeError  where they would take more memory than those of any real layer, so that the shape is a mistake
+StoredWeights zero_weights(const LayerConfig &config, std::int64_t channels);
+
+/// A whole number from `least` to `most`.
+/// @param note  what `least` means, for the message
+/// @throws UsageError
+int parse_number(const char *option, const std::string &text, int least, int most, const char *note = "");
+
+/// The number of --threads; 0: all that the machine has.
+/// @throws UsageError
+int parse_threads(const std::string &text);
+
 /// How every file is read: remarks go to standard error, after the subcommand's name.
 ReadOptions read_options(const std::string &subcommand);
 

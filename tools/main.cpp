@@ -98,6 +98,9 @@ int main(int argc, char **argv) try {
     sepconv::tools::add_run(program);
     sepconv::tools::add_info(program);
     sepconv::tools::add_explain(program);
+#ifdef SEPCONV_BENCH
+    sepconv::tools::add_bench(program);
+#endif
     return run_command(program, argc, argv);
 } catch (...) {  // there is no memory even for a message
     return failed;

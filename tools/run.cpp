@@ -1,7 +1,6 @@
 // sepconv run: computes one layer on the images in a file.
 #include <fmt/format.h>
 
-#include <charconv>
 #include <filesystem>
 #include <memory>
 #include <new>
@@ -26,21 +25,11 @@ constexpr const char *example = R"(Example:
 From a model:
   sepconv run --model model.keras --layer separable_conv2d --input x.npy --output y.npy)";
 
-constexpr int most_threads = 1024;
-
 struct Options {
     LayerOptions layer;
     std::string input, output;
     std::string threads = "0";
 };
-
-int parse_threads(const std::string &text) {
-    int threads = -1;
-    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), threads);
-    if (error == std::errc() && end == text.data() + text.size() && threads >= 0 && threads <= most_threads) return threads;
-    throw UsageError(
-        fmt::format("--threads: expected a whole number from 0 (all that the machine has) to {}, found \"{}\"", most_threads, text));
-}
 
 Shape shape4(const std::vector<std::int64_t> &shape, const std::string &file, const LayerConfig &config) {
     if (shape.size() != 4) {

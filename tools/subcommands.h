@@ -22,5 +22,6 @@ class Failure : public Error {
 void add_run(CLI::App &program);
 void add_info(CLI::App &program);
 void add_explain(CLI::App &program);
+void add_bench(CLI::App &program);
 
 }  // namespace sepconv::tools

@@ -53,14 +53,6 @@ TEST_F(Command, HelpNamesEverySubcommand) {
     for (const char *name : {"run", "info", "explain"}) EXPECT_THAT(result.out, HasSubstr(fmt::format("\n  {} ", name)));
 }
 
-// What stands under "Example:" in a subcommand's help, up to the next empty line.
-std::string example_in(const std::string &help) {
-    const std::string title = "Example:\n";
-    const std::size_t start = help.find(title);
-    if (start == std::string::npos) return {};
-    return help.substr(start + title.size(), help.find("\n\n", start) - start - title.size());
-}
-
 TEST_F(Command, RunHelpHasAnExampleThatWorks) {
     const std::string example = example_in(run({"run", "--help"}).out);
     ASSERT_THAT(example, HasSubstr("sepconv run "));

@@ -115,6 +115,13 @@ std::vector<std::string> CommandTest::files() const {
     return names;
 }
 
+std::string example_in(const std::string &help) {
+    const std::string title = "Example:\n";
+    const std::size_t start = help.find(title);
+    if (start == std::string::npos) return {};
+    return help.substr(start + title.size(), help.find("\n\n", start) - start - title.size());
+}
+
 Array few_values(const std::vector<std::int64_t> &shape) {
     std::int64_t count = 1;
     for (const std::int64_t extent : shape) count *= extent;

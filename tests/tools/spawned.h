@@ -48,6 +48,9 @@ private:
     std::filesystem::path folder_;
 };
 
+/// What stands under "Example:" in a subcommand's help, up to the next empty line.
+std::string example_in(const std::string &help);
+
 /// Values that differ from their neighbours, for example -1.25 and 0.5.
 Array few_values(const std::vector<std::int64_t> &shape);
 
