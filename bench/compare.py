@@ -226,14 +226,13 @@ def main():
     parser.add_argument("--seconds", type=float, default=0.1, help="for each candidate in each round (0.1)")
     parser.add_argument("--rounds", type=int, default=3, help="(3)")
     parser.add_argument("--filter", default="", help="only layers with this in their name")
-    parser.add_argument("--output", type=pathlib.Path, help="where the figures go; docs/benchmarks/results.json, and the report beside it, "
-                        "where not given")
+    parser.add_argument("--output", type=pathlib.Path, default=ROOT / "docs/benchmarks",
+                        help="a folder for results.json and the pictures; the tables go into the page of its name (docs/benchmarks)")
     options = parser.parse_args()
     results = measure_all(options)
-    output = options.output or ROOT / "docs/benchmarks/results.json"
-    output.parent.mkdir(parents=True, exist_ok=True)
-    output.write_text(json.dumps(results, indent=1) + "\n")
-    report.write(results, output.parent)
+    options.output.mkdir(parents=True, exist_ok=True)
+    (options.output / "results.json").write_text(json.dumps(results, indent=1) + "\n")
+    report.write(results, options.output)
 
 
 if __name__ == "__main__":

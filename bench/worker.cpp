@@ -85,16 +85,17 @@ Json limits(const Json &request) {
     const int repetitions = std::max(1, static_cast<int>(peak_seconds / 5e-6));
     Json found = {{"target", target}, {"peak", peak(target, repetitions, threads)}};
     if (bandwidth_seconds > 0) {
-        const std::pair<const char *, std::size_t> blocks[] = {{"l2", bytes_in_l2()}, {"memory", bytes_beyond_caches()}};
-        for (const auto &[name, bytes] : blocks) {
-            found[fmt::format("read_{}", name)] = together(threads, [&] { return read_bandwidth(bytes, bandwidth_seconds); });
-            found[fmt::format("copy_{}", name)] = together(threads, [&] { return copy_bandwidth(bytes, bandwidth_seconds); });
-        }
+        const auto measure = [&](const std::string &level, std::size_t bytes) {
+            found["read_" + level] = together(threads, [=] { return read_bandwidth(bytes, bandwidth_seconds); });
+            found["copy_" + level] = together(threads, [=] { return copy_bandwidth(bytes, bandwidth_seconds); });
+        };
+        measure("l2", bytes_in_l2());
+        measure("memory", bytes_beyond_caches());
     }
     return found;
 }
 
-void answer(const Json &value) { std::cout << value.dump() << std::endl; }
+void answer(const Json &value) { std::cout << value.dump() << '\n' << std::flush; }
 
 void serve(const Way &way) {
     answer({{"version", version()}});

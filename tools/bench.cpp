@@ -164,6 +164,23 @@ void time_layer(benchmark::State &state, const ShapedLayer &shaped, const std::s
     state.counters["bytes_per_second"] = static_cast<double>(values * sizeof(float)) / least;
 }
 
+class LayerBenchmark : public benchmark::Fixture {
+public:
+    LayerBenchmark(ShapedLayer layer, std::string target, int threads)
+        : layer_(std::move(layer)), target_(std::move(target)), threads_(threads) {
+        SetName(layer_.config.name.c_str());
+        Unit(benchmark::kMicrosecond);
+    }
+
+protected:
+    void BenchmarkCase(benchmark::State &state) override { time_layer(state, layer_, target_, threads_); }
+
+private:
+    ShapedLayer layer_;
+    std::string target_;
+    int threads_;
+};
+
 // A reporter that shows the least time of a call as the real time, where Google Benchmark has the mean: a shared machine's interruptions
 // only ever add.
 template <typename Reporter>
@@ -234,9 +251,8 @@ void bench(const Options &options, const std::vector<std::string> &extras) {
     const bool own = !options.layer.config.empty() || !options.layer.model.empty() || !options.layer.model_weights.empty() ||
                      !options.layer.layer.empty() || !options.input_shape.empty();
     for (const ShapedLayer &layer : own ? from_options(options) : from_table(options)) {
-        benchmark::RegisterBenchmark(layer.config.name.c_str(), [=](benchmark::State &state) {
-            time_layer(state, layer, target, threads);
-        })->Unit(benchmark::kMicrosecond);
+        // Belongs to Google Benchmark from here on. NOLINTNEXTLINE(clang-analyzer-cplusplus.NewDeleteLeaks)
+        benchmark::internal::RegisterBenchmarkInternal(new LayerBenchmark(layer, target, threads));
     }
     benchmark::AddCustomContext("sepconv_version", version());
     benchmark::AddCustomContext("target", target.empty() ? default_target() : target);
