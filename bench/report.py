@@ -67,7 +67,8 @@ def lines(results, part, threads):
 def progress(line, overhead):
     times = "  ".join(f"{column} {seconds * 1e6:.1f}" for column, seconds in relieved(line, overhead).items())
     share = operations(line["layer"]) / next(iter(line["seconds"].values())) / line["peak"] / 1e9
-    return f"{line['name']:<28} {line['threads']} threads  {share:6.1%} of {line['peak']:.0f}  us: {times}"
+    disturbed = f"  ({line['quiet_rounds']} of {line['rounds']} rounds quiet)" if line["quiet_rounds"] < line["rounds"] else ""
+    return f"{line['name']:<28} {line['threads']} threads  {share:6.1%} of {line['peak']:.0f}  us: {times}{disturbed}"
 
 
 # ---- words
@@ -149,10 +150,21 @@ def variants(found, columns):
 
 
 def section(title, text, body):
-    return f"### {title}\n\n{text}\n\n{body}\n" if body else ""
+    return f"### {title}\n\n{text}\n\n{body}" if body else ""
 
 
-def tables(results, folder):
+def disturbances(results):
+    """What is to be said of rounds in which the cores had other work too."""
+    all_lines = [line for part in results["parts"].values() for line in part]
+    disturbed = [line for line in all_lines if line["quiet_rounds"] < results["rounds"]]
+    if not disturbed:
+        return "The cores had no other work."
+    return (f"The cores had other work in more than a tenth of the time: {len(disturbed)} of {len(all_lines)} lines have less than "
+            f"{results['rounds']} quiet rounds, among them {', '.join(dict.fromkeys(line['name'] for line in disturbed[:5]))}.")
+
+
+def tables(results, drawn):
+    """@param drawn  the pictures: files by their words"""
     threads_measured = sorted(map(int, results["limits"]))
     limits = table(["", "multiply-adds, GF/s", "read from L2, GB/s", "copy in L2", "read from memory", "copy in memory"],
                    [[count(threads)] + [f"{results['limits'][str(threads)][key]:.0f}"
@@ -161,12 +173,10 @@ def tables(results, folder):
                          if name not in results["ours"][1:])
     relief = "; ".join(f"{count(int(threads))}: " + ", ".join(f"{OTHERS[peer]} {1e6 * seconds:.1f} µs" for peer, seconds in overhead.items())
                        for threads, overhead in results["overhead"].items() if overhead)
-    text = [f"Measured on {results['date']}: {results['cpu']}, {results['limits'][str(threads_measured[0])]['target']}. {versions}. The least "
+    text = [f"Measured on {results['date']}: {results['cpu']}, {results['limits'][str(threads_measured[0])]['target']}; {versions}. The least "
             f"time of all calls in {results['rounds']} rounds of {results['seconds']} s for each candidate. The cost of a call from Python, "
-            f"which is that of a model of one element, is taken off the peers' times ({relief}).\n", limits]
-    pictures = (("bars", "Each layer's share of the peak, ours and the peers'"), ("roofline", "Every layer below the machine's limits"),
-                ("sweep", "Latency against the image's size and the channels"))
-    text += [f"![{words}]({folder.name}/{name}.svg)\n" for name, words in pictures if (folder / f"{name}.svg").exists()]
+            f"which is that of a model of one element, is taken off the peers' times ({relief}). {disturbances(results)}\n", limits]
+    text += [f"![{words}]({file})\n" for words, file in drawn.items()]
     parts = (("layers", "The layers of layers.json"), ("population", "Other layers from the same networks"),
              ("sweep", "Size of the image and number of channels"))
     for part, title in parts:
@@ -192,16 +202,20 @@ def tables(results, folder):
 # ---- pictures
 
 def pictures(results, folder):
+    """Draws what there is to draw. The files from where the page lies, by their words."""
     import matplotlib
     matplotlib.use("svg")
     matplotlib.rcParams |= {"svg.fonttype": "none", "svg.hashsalt": "sepconv", "font.size": 9, "axes.spines.top": False,
                             "axes.spines.right": False, "legend.frameon": False}
     from matplotlib import pyplot
 
-    def save(figure, name):
+    drawn = {}
+
+    def save(figure, name, words):
         figure.tight_layout()
         figure.savefig(folder / f"{name}.svg", metadata={"Date": None})
         pyplot.close(figure)
+        drawn[words] = f"{folder.name}/{name}.svg"
 
     threads_measured = sorted(map(int, results["limits"]))
     columns = [*results["ours"], *OTHERS]
@@ -219,12 +233,12 @@ def pictures(results, folder):
                 with_it = [(at, line) for at, line in enumerate(found) if column in line.seconds]
                 axes.bar([at + i * width for at, _ in with_it], [100 * line.share(column) for _, line in with_it], width,
                          label=names[column], color=colours[column])
-            axes.set_xticks([at + 0.4 - width / 2 for at in range(len(found))], [label(line).replace(" ", "\n", 2) for line in found],
+            axes.set_xticks([at + 0.4 - width / 2 for at in range(len(found))], [label(line).replace(", ", "\n").replace(" ", "\n", 2) for line in found],
                             fontsize=6)
             axes.set_ylabel(f"% of the peak, {count(threads)}")
             axes.set_ylim(0, 100)
         all_axes[0, 0].legend(ncols=len(columns), loc="lower center", bbox_to_anchor=(0.5, 1))
-        save(figure, "bars")
+        save(figure, "bars", "Each layer's share of the peak, ours and the peers'")
 
     points = {part: lines(results, part, threads_measured[0]) for part in ("layers", "population")}
     if any(points.values()):
@@ -233,7 +247,8 @@ def pictures(results, folder):
         intensities = [operations(line.layer) / least_bytes(line.layer) for found in points.values() for line in found]
         span = [min(intensities) / 1.5, max(intensities) * 1.5]
         for key, words in (("read_l2", "L2"), ("read_memory", "memory")):
-            axes.plot(span, [min(limits["peak"], x * limits[key]) for x in span], color="#999999", linewidth=1)
+            slope = [span[0], min(span[1], limits["peak"] / limits[key])]
+            axes.plot(slope, [x * limits[key] for x in slope], color="#999999", linewidth=1)
             axes.annotate(f"{words}: {limits[key]:.0f} GB/s", (span[0], min(limits["peak"], span[0] * limits[key])), color="#666666",
                           xytext=(2, 3), textcoords="offset points")
         axes.axhline(limits["peak"], color="#999999", linewidth=1)
@@ -249,13 +264,15 @@ def pictures(results, folder):
         axes.set(xscale="log", yscale="log", xlabel="operations for each byte of input, output and weights",
                  ylabel=f"GF/s, {count(threads_measured[0])}")
         axes.legend(loc="lower right")
-        save(figure, "roofline")
+        save(figure, "roofline", "Every layer below the machine's limits")
 
     found = lines(results, "sweep", threads_measured[0])
-    if found:
-        figure, all_axes = pyplot.subplots(1, 2, figsize=(11, 4))
-        for axes, kind, key, words in ((all_axes[0], "size", "h", "rows and columns, 32 channels and filters"),
-                                       (all_axes[1], "channels", "c", "channels and filters, 14×14")):
+    panels = [(kind, key, words) for kind, key, words in (("size", "h", "rows and columns, 32 channels and filters"),
+                                                          ("channels", "c", "channels and filters, 14×14"))
+              if any(line.name.startswith(kind) for line in found)]
+    if panels:
+        figure, all_axes = pyplot.subplots(1, len(panels), figsize=(11, 4), squeeze=False)
+        for axes, (kind, key, words) in zip(all_axes[0], panels):
             chosen = [line for line in found if line.name.startswith(kind)]
             for column in columns:
                 with_it = [line for line in chosen if column in line.seconds]
@@ -264,17 +281,18 @@ def pictures(results, folder):
             axes.set(xlabel=words, ylabel=f"µs, {count(threads_measured[0])}")
             axes.set_xscale("log", base=2)
             axes.set_yscale("log")
-        all_axes[0].legend()
-        save(figure, "sweep")
+        all_axes[0, 0].legend()
+        save(figure, "sweep", "Latency against the image's size and the channels")
+    return drawn
 
 
 def write(results, folder):
-    pictures(results, folder)
+    drawn = pictures(results, folder)
     page = folder.with_suffix(".md")
     around = page.read_text() if page.exists() else f"{BEGIN}\n{END}\n"
     before, _, rest = around.partition(BEGIN)
     after = rest.partition(END)[2]
-    page.write_text(f"{before}{BEGIN}\n\n{tables(results, folder)}\n{END}{after}")
+    page.write_text(f"{before}{BEGIN}\n\n{tables(results, drawn)}\n{END}{after}")
 
 
 if __name__ == "__main__":
