@@ -81,7 +81,8 @@ class Worker:
 
     def close(self):
         self.process.kill()
-        self.process.wait()
+        self.process.communicate()
+        self.log.close()
 
 
 def write_values(layer, folder):

@@ -48,10 +48,10 @@ double operations(const ShapedLayer &layer) {
     return 2.0 * static_cast<double>(pixels) * per_pixel;
 }
 
-std::vector<float> random_values(std::int64_t count) {
+Values random_values(std::int64_t count) {
     std::mt19937 random(1);
     std::uniform_real_distribution<float> uniform(-1, 1);
-    std::vector<float> values(static_cast<std::size_t>(count));
+    Values values(static_cast<std::size_t>(count));
     for (float &value : values) value = uniform(random);
     return values;
 }

@@ -1,7 +1,9 @@
 // Layers as bench/layers.json lists them, and values to run them on.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
+#include <new>
 #include <nlohmann/json.hpp>
 #include <vector>
 
@@ -31,7 +33,23 @@ std::int64_t channels(const ShapedLayer &layer);
 /// 2·N·OH·OW·C·M·(kh·kw + F): multiplications and additions, padding not deducted.
 double operations(const ShapedLayer &layer);
 
+/// A tensor's values from the start of a cache line on, as every framework lays its own out: where half of all vectors straddle two
+/// lines, a layer can take a third longer.
+template <typename T>
+struct LineAllocator {
+    using value_type = T;
+    static constexpr std::align_val_t line{64};
+
+    LineAllocator() = default;
+    template <typename U>
+    LineAllocator(const LineAllocator<U> &) {}
+    T *allocate(std::size_t count) { return static_cast<T *>(::operator new(count * sizeof(T), line)); }
+    void deallocate(T *values, std::size_t) { ::operator delete(values, line); }
+    bool operator==(const LineAllocator &) const = default;
+};
+using Values = std::vector<float, LineAllocator<float>>;
+
 /// Values between -1 and 1, the same ones each time.
-std::vector<float> random_values(std::int64_t count);
+Values random_values(std::int64_t count);
 
 }  // namespace sepconv::bench

@@ -286,13 +286,15 @@ def pictures(results, folder):
     return drawn
 
 
+def between_markers(page, text):
+    before, _, rest = page.partition(BEGIN)
+    return f"{before}{BEGIN}\n\n{text}\n{END}{rest.partition(END)[2]}"
+
+
 def write(results, folder):
-    drawn = pictures(results, folder)
     page = folder.with_suffix(".md")
-    around = page.read_text() if page.exists() else f"{BEGIN}\n{END}\n"
-    before, _, rest = around.partition(BEGIN)
-    after = rest.partition(END)[2]
-    page.write_text(f"{before}{BEGIN}\n\n{tables(results, drawn)}\n{END}{after}")
+    text = tables(results, pictures(results, folder))
+    page.write_text(between_markers(page.read_text() if page.exists() else f"{BEGIN}\n{END}\n", text))
 
 
 if __name__ == "__main__":

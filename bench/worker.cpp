@@ -27,8 +27,8 @@ namespace {
 
 using Json = nlohmann::json;
 
-std::vector<float> read_values(const std::string &file, std::int64_t count) {
-    std::vector<float> values(static_cast<std::size_t>(count));
+Values read_values(const std::string &file, std::int64_t count) {
+    Values values(static_cast<std::size_t>(count));
     const auto bytes = static_cast<std::streamsize>(values.size() * sizeof(float));
     std::ifstream stream(file, std::ios::binary);
     if (!stream.read(reinterpret_cast<char *>(values.data()), bytes)) throw FileError(fmt::format("{}: expected {} bytes", file, bytes));
@@ -62,7 +62,7 @@ public:
 
 private:
     std::unique_ptr<Candidate> candidate_;
-    std::vector<float> input_, output_;
+    Values input_, output_;
 };
 
 double least_seconds(Prepared &prepared, double seconds) {

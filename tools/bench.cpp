@@ -126,7 +126,8 @@ std::vector<ShapedLayer> from_options(const Options &options) {
 StoredWeights random_weights(const ShapedLayer &layer) {
     StoredWeights weights = zero_weights(layer.config, bench::channels(layer));
     for (Array *array : {&weights.depthwise_kernel, &weights.pointwise_kernel, &weights.bias}) {
-        array->values = bench::random_values(static_cast<std::int64_t>(array->values.size()));
+        const bench::Values values = bench::random_values(static_cast<std::int64_t>(array->values.size()));
+        array->values.assign(values.begin(), values.end());
     }
     return weights;
 }
@@ -138,8 +139,8 @@ void time_layer(benchmark::State &state, const ShapedLayer &shaped, const std::s
     const StoredWeights weights = random_weights(shaped);
     const Layer layer(shaped.config, weights.view(), target);
     const Shape output_extents = layer.output_shape(shaped.input);
-    const std::vector<float> input = bench::random_values(bench::elements(shaped.input));
-    std::vector<float> output(static_cast<std::size_t>(bench::elements(output_extents)));
+    const bench::Values input = bench::random_values(bench::elements(shaped.input));
+    bench::Values output(static_cast<std::size_t>(bench::elements(output_extents)));
     const auto run = [&] { layer.run({input.data(), shaped.input}, {output.data(), output_extents}, {.threads = threads}); };
 
     const int peak_threads = threads == 0 ? static_cast<int>(std::max(1U, std::thread::hardware_concurrency())) : threads;
