@@ -113,7 +113,7 @@ TEST_F(Bench, AggregatesAreOfTheLeastTimes) {
     const json found = benchmarks({"--benchmark_filter=fer", "--benchmark_repetitions=3"});
     std::vector<double> times;
     for (const json &each : found) {
-        if (each["run_type"] == "iteration") times.push_back(each["real_time"]);
+        if (each["run_type"] == "iteration") times.push_back(2.0 * 60 * 60 * 8 * (9 + 16) / each["gflops"].get<double>() / 1e3);
         if (each["run_type"] == "aggregate" && each["aggregate_name"] == "mean") {
             EXPECT_THAT(each["real_time"].get<double>(), about((times[0] + times[1] + times[2]) / 3));
         }
