@@ -45,6 +45,7 @@ class Line:
 
     def __init__(self, line, results):
         self.layer, self.name, self.threads, self.peak = line["layer"], line["name"], line["threads"], line["peak"]
+        self.disturbed = line["quiet_rounds"] == 0
         self.seconds = relieved(line, results["overhead"].get(str(self.threads), {}))
         peers = [column for column in OTHERS if column in self.seconds]
         self.best_peer = min(peers, key=self.seconds.get) if peers else None
@@ -78,7 +79,7 @@ def label(line):
     extras = [f"{layer['k']}×{layer['k']}"] * (layer["k"] != 3) + [f"stride {layer['s']}"] * (layer["s"] != 1)
     extras += [f"dilation {layer['d']}"] * (layer["d"] != 1) + [f"multiplier {layer['m']}"] * (layer["m"] != 1)
     family = line.name.split("-")[0]
-    return ", ".join([f"{family} {layer['h']}×{layer['w']} {layer['c']}→{layer['f']}", *extras])
+    return ", ".join([f"{family} {layer['h']}×{layer['w']} {layer['c']}→{layer['f']}", *extras]) + " †" * line.disturbed
 
 
 def percent(share):
@@ -160,7 +161,7 @@ def disturbances(results):
     if not disturbed:
         return "The cores had no other work."
     return (f"The cores had other work in more than a tenth of the time: {len(disturbed)} of {len(all_lines)} lines have less than "
-            f"{results['rounds']} quiet rounds, among them {', '.join(dict.fromkeys(line['name'] for line in disturbed[:5]))}.")
+            f"{results['rounds']} quiet rounds; those with † have none.")
 
 
 def tables(results, drawn):

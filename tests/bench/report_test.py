@@ -70,8 +70,10 @@ class Tables(unittest.TestCase):
 
     def test_lines_without_enough_quiet_rounds_are_told(self):
         self.assertIn("The cores had no other work.", self.page(layers=[line({"precompiled": 5e-6})]))
-        self.assertIn("1 of 1 lines have less than 3 quiet rounds, among them net-10x10-8-16",
-                      self.page(layers=[line({"precompiled": 5e-6}, quiet_rounds=1, rounds=9)]))
+        page = self.page(layers=[line({"precompiled": 5e-6}, quiet_rounds=1, rounds=9), line({"precompiled": 5e-6}, quiet_rounds=0)])
+        self.assertIn("2 of 2 lines have less than 3 quiet rounds", page)
+        self.assertIn("| net 10×10 8→16 |", page)
+        self.assertIn("| net 10×10 8→16 † |", page)
 
     def test_what_stands_around_the_markers_stays(self):
         page = f"before\n{report.BEGIN}\nold\n{report.END}\nafter\n"
