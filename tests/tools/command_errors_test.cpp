@@ -233,10 +233,10 @@ TEST_F(CommandError, IsWrongInputEvenWhereStandardErrorIsClosed) {
     EXPECT_EQ(run({"benchmark"}, [] { close(STDERR_FILENO); }).code, 2);
 }
 
-TEST_F(CommandError, NoSubcommandListsThem) { expect_error({}, "sepconv: ", {"expected a subcommand (run, info, explain)", "found none"}); }
+TEST_F(CommandError, NoSubcommandListsThem) { expect_error({}, "sepconv: ", {"expected a subcommand (run, info, explain", "found none"}); }
 
 TEST_F(CommandError, UnknownSubcommandListsTheKnownOnes) {
-    expect_error({"benchmark"}, "sepconv: ", {"expected a subcommand (run, info, explain)", "found \"benchmark\""});
+    expect_error({"benchmark"}, "sepconv: ", {"expected a subcommand (run, info, explain", "found \"benchmark\""});
 }
 
 TEST_F(CommandError, UnknownOptionBeforeTheSubcommand) { expect_error({"--verbose", "info"}, "sepconv: ", {"found \"--verbose\""}); }
