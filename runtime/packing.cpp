@@ -140,8 +140,9 @@ PackedWeights pack(const LayerConfig &config, const Weights &weights, const Buil
         }
     } else {
         ChannelBlocks &blocks = packed.blocks;
-        // Half of the widest vectors, for which there are rows of their own, serve up to eight channels without waste.
-        blocks.lanes = target.lanes == 16 && channels <= 8 ? 8 : target.lanes;
+        // Half of the widest vectors, for which there are rows of their own, serve up to eight channels without waste, and two of them
+        // up to fifteen without channels that are not there.
+        blocks.lanes = target.lanes == 16 && channels < 16 ? 8 : target.lanes;
         blocks.narrow = channels < blocks.lanes;
         blocks.count = (channels + blocks.lanes - 1) / blocks.lanes;
         const std::int64_t whole = blocks.lanes == target.lanes ? channels / target.lanes : 0;

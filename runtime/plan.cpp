@@ -219,7 +219,8 @@ Plan make_plan(const LayerConfig &config, const PackedWeights &packed, const Bui
     // read its panels more often, more evicts them.
     const std::int64_t lanes = target.lanes;
     const std::int64_t blocks = first ? plan.channels : packed.blocks.count;
-    const std::int64_t floats_per_pixel = (first ? plan.channels : blocks * lanes) * plan.multiplier;
+    const std::int64_t floats_per_pixel =
+        first ? plan.channels * plan.multiplier : std::int64_t(packed.order.full + packed.order.tails) * lanes;
     const std::int64_t budget = std::max<std::int64_t>(1, private_cache_bytes() * 3 / 10 / 4);
     const std::int64_t rows = plan.y.outputs(0);
     plan.tile_width = plan.x.output;
@@ -249,7 +250,8 @@ Plan make_plan(const LayerConfig &config, const PackedWeights &packed, const Bui
         // Where rows can't be dealt out evenly, the tasks share each tile instead: every one takes some of its channels and then, once
         // all are there, some of its filters. That costs two waits a tile.
         constexpr double cost_of_waiting = 0.03;
-        const int parts = static_cast<int>(std::min<std::int64_t>(concurrency, blocks));
+        const bool halves = packed.blocks.lanes < target.lanes;  // which overlap in the scratch
+        const int parts = static_cast<int>(std::min<std::int64_t>(concurrency, halves ? 1 : blocks));
         plan.shared =
             !first && !half_tile && parts > 1 &&
             busiest_by_rows(plan, others, tiles_y, concurrency) > busiest_by_filters(packed, parts, concurrency) + cost_of_waiting;
@@ -271,9 +273,11 @@ Plan make_plan(const LayerConfig &config, const PackedWeights &packed, const Bui
         plan.direct = no_border && plan.x.stride == 1 && plan.tile_width >= lanes && plan.tiles_x == 1;
     } else {
         plan.padded = find_row(target, Stage::padded, {.lanes = depthwise_lanes, .narrow = packed.blocks.narrow});
-        // Long rows and strides read the inside where it lies: the copy would cost more than the test that it saves.
+        // Long rows and strides read the inside where it lies: the copy would cost more than the test that it saves. The borders of a
+        // dilation are wide.
         constexpr std::int64_t long_row = 48;
-        plan.direct = !packed.blocks.narrow && inside > 0 && (no_border || plan.x.stride > 1 || plan.x.output >= long_row);
+        const bool long_rows = plan.x.output >= long_row && plan.x.dilation == 1;
+        plan.direct = !packed.blocks.narrow && inside > 0 && (no_border || plan.x.stride > 1 || long_rows);
         // The function takes the channels of a few pixels a vector at a time; memory likes longer runs. From a cache nearer than that it
         // does not matter. What the system calls the size of the shared cache says little about a core's part of it.
         constexpr std::int64_t far_bytes = 12 << 20;

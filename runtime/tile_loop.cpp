@@ -231,9 +231,12 @@ private:
                        (block * multiplier * window + plan_.y.first_tap * plan_.x.kernel + plan_.x.first_tap) * lanes);
         taps.dim(0, lanes, 1).dim(1, plan_.x.taps, lanes).dim(2, plan_.y.taps, lanes * plan_.x.kernel);
         taps.dim(3, multiplier, lanes * window).dim(4, count, lanes * window * multiplier);
-        Buffer<5> out(scratch + (block * multiplier * pixels + y0 * tile.width + x0) * pixel);
+        // Two blocks of half a vector stand in one of the scratch, where the second may write some channels once more.
+        const bool halves = lanes < pixel;
+        const std::int64_t next = halves ? packed_.blocks.first_of(1, plan_.channels) : pixel * pixels * multiplier;
+        Buffer<5> out(scratch + block * next + (y0 * tile.width + x0) * pixel);
         out.dim(0, lanes, 1).dim(1, x1 - x0, pixel).dim(2, y1 - y0, pixel * tile.width);
-        out.dim(3, multiplier, pixel * pixels).dim(4, count, pixel * pixels * multiplier);
+        out.dim(3, multiplier, pixel * pixels).dim(4, count, next);
         call(row, padded, taps, out);
     }
 

@@ -201,7 +201,7 @@ TEST_P(PlanOf, PartsOfASharedTileTakeEveryPanelOnce) {
 TEST_P(PlanOf, ScratchHoldsATile) {
     for_each_plan([&](const RandomLayer &, const PackedWeights &packed, const Plan &plan) {
         const std::int64_t pixels = plan.tile_width * plan.tile_height;
-        const std::int64_t channels = plan.format == DataFormat::channels_first ? plan.channels : packed.blocks.count * target_.lanes;
+        const std::int64_t channels = plan.format == DataFormat::channels_first ? plan.channels : packed.blocks.count * packed.blocks.lanes;
         EXPECT_GE(plan.scratch_floats, static_cast<std::size_t>(pixels * channels * plan.multiplier));
     });
 }
