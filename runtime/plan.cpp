@@ -231,6 +231,11 @@ Plan make_plan(const LayerConfig &config, const PackedWeights &packed, const Bui
     }
     plan.tiles_x = ceil_div(plan.x.output, plan.tile_width);
     plan.tile_height = std::clamp<std::int64_t>(budget / (plan.tile_width * floats_per_pixel), 1, rows);
+    // Fewer rows than the window has would read every row of the image that many times.
+    if (plan.tile_height < plan.y.taps) {
+        plan.tile_height =
+            std::clamp<std::int64_t>(2 * budget / (plan.tile_width * floats_per_pixel), plan.tile_height, std::min(rows, plan.y.taps));
+    }
     constexpr std::int64_t least_pixels = 14;  // a block of the product
     if (plan.tile_width * plan.tile_height < least_pixels) {
         plan.tile_height = std::min(rows, ceil_div(least_pixels, plan.tile_width));
