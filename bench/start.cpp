@@ -33,8 +33,8 @@ void measure(const std::string &name, const ShapedLayer &layer) {
     const LayerConfig &config = layer.config;
     const std::int64_t c = channels(layer), m = config.depth_multiplier, f = config.filters;
     const Shape depthwise_shape = {config.kernel_size[0], config.kernel_size[1], c, m}, pointwise_shape = {1, 1, c * m, f};
-    const std::vector<float> depthwise = random_values(elements(depthwise_shape)), pointwise = random_values(elements(pointwise_shape));
-    const std::vector<float> bias = random_values(f), image = random_values(elements(layer.input));
+    const Values depthwise = random_values(elements(depthwise_shape)), pointwise = random_values(elements(pointwise_shape));
+    const Values bias = random_values(f), image = random_values(elements(layer.input));
     const Weights weights = {depthwise.data(), depthwise_shape, pointwise.data(), pointwise_shape, bias.data(), f};
     const Shape output_shape = sepconv::output_shape(config, layer.input);
     std::vector<float> output(static_cast<std::size_t>(elements(output_shape)));
