@@ -20,7 +20,8 @@ public:
 
     /// channels_last: (lane, pixel, block·multiplier). channels_first: (pixel, depthwise channel, 0).
     Input<Buffer<float, 3>> scratch{"scratch"};
-    /// (filter % width, reduction step, filter / width): channels_last with width = vectors·lanes, channels_first with width = rows.
+    /// (filter % width, reduction step, filter / width): channels_last with width = vectors·lanes, channels_first with width = rows;
+    /// the groups of `rows` filters may then be neighbours in a wider panel.
     Input<Buffer<float, 3>> panel{"panel"};
     Input<Buffer<float, 1>> bias{"bias"};
     /// channels_last: the reduction is `full` blocks of all lanes, then `tails` blocks of which `tail_lanes` count, from `tail_first` on.
@@ -58,7 +59,8 @@ public:
         }
         const int width = channels_first ? int(rows) : int(vectors) * int(lanes);
         panel.dim(0).set_extent(width).set_stride(1);
-        panel.dim(1).set_stride(width);
+        // channels_first: a group of filters may be part of a wider panel.
+        if (!channels_first) panel.dim(1).set_stride(width);
         bias.dim(0).set_min(0);
         scratch.dim(0).set_stride(1);
         output.dim(0).set_min(0).set_stride(1);

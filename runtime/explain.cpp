@@ -20,7 +20,7 @@ std::string why_depthwise(const Plan &plan, const Row &row) {
     return "the most special row that covers the window, stride and dilation";
 }
 
-std::vector<Function> functions(const Plan &plan, const PackedWeights &packed) {
+std::vector<Function> functions(const Plan &plan) {
     std::vector<Function> list;
     auto add = [&](const char *stage, const Row *row, std::string why) {
         if (row == nullptr) return;
@@ -30,7 +30,10 @@ std::vector<Function> functions(const Plan &plan, const PackedWeights &packed) {
         list.push_back({stage, row->name, row->covers, std::move(why)});
     };
     add("padded", plan.padded, plan.direct ? "copies the border; the inside is read where it lies" : "copies each tile with its border");
-    const bool first = plan.format == DataFormat::channels_first;
+    if (!plan.direct) add("copied", plan.copied, "copies each channel's rows into their border");
+    add("transposed", plan.turned, "turns tiles to channels_last and back, which costs less than what planes of this size leave unused");
+    add("transposed", plan.turned_single, "where fewer columns or channels are left than a block has");
+    const bool first = plan.planes();
     const bool whole =
         (first ? plan.tile_height >= plan.depthwise->params.together : plan.tile_width >= plan.depthwise_strip->params.together);
     if (first ? whole : plan.direct) add("depthwise", plan.depthwise, why_depthwise(plan, *plan.depthwise));
@@ -40,9 +43,9 @@ std::vector<Function> functions(const Plan &plan, const PackedWeights &packed) {
     if (!whole || plan.direct) {
         add("depthwise", plan.depthwise_single, whole ? "for edges that are narrower" : "the tile is smaller than the wide row needs");
     }
-    for (std::size_t run = 0; run < packed.runs.size(); run++) {
+    for (const auto &cover : plan.covers) {
         for (int last = 0; last < 2; last++) {
-            for (const PixelPiece &piece : plan.covers[run][last]) {
+            for (const PixelPiece &piece : cover[last]) {
                 add("pointwise", piece.row,
                     last == 0 ? fmt::format("covers {} pixels at least cost", plan.pixels[0]) : "covers the last tile's pixels");
             }
@@ -70,14 +73,14 @@ std::string epilogue_words(const Plan &plan, const LayerConfig &config) {
 std::string explain(const Plan &plan, const LayerConfig &config, const PackedWeights &packed, const BuiltTarget &target, const Shape &input,
                     const Shape &output, bool json) {
     const bool first = config.data_format == DataFormat::channels_first;
-    const std::vector<Function> list = functions(plan, packed);
+    const std::vector<Function> list = functions(plan);
     const std::string tile_why = plan.tiles_x > 1  ? "a row alone would outgrow the cache"
                                  : plan.tiles == 1 ? "everything fits"
                                                    : "as many rows as keep the scratch in a third of the cache, in equal parts";
     const double operations = 2.0 * static_cast<double>(plan.batch * plan.y.output * plan.x.output) *
                               static_cast<double>(plan.channels * plan.multiplier) *
                               static_cast<double>(plan.x.kernel * plan.y.kernel + plan.filters);
-    const std::size_t weights = (packed.taps.size() + packed.panels.size() + packed.bias.size()) * sizeof(float);
+    const std::size_t weights = (packed.taps.size() + packed.plane_taps.size() + packed.panels.size() + packed.bias.size()) * sizeof(float);
     if (json) {
         nlohmann::ordered_json all;
         all["target"] = target.name;

@@ -10,7 +10,7 @@ namespace {
 
 constexpr std::size_t cache_line = 64;
 
-// The widths of channels_last panels: two vectors fill the registers best; an odd number of vectors ends in three. Of the widest vectors,
+// The widths of panels: two vectors fill the registers best; an odd number of vectors ends in three. Of the widest vectors,
 // for which there are rows of their own, half a one serves what is left where that is enough: on CPUs that take two halves in the time of
 // one it saves the multiplications by zero, on the others it costs nothing.
 std::vector<PanelRun> panels_of_vectors(std::int64_t filters, int lanes) {
@@ -32,27 +32,6 @@ std::vector<PanelRun> panels_of_vectors(std::int64_t filters, int lanes) {
     }
     add(1, half ? 1 : 0, lanes / 2);
     return runs;
-}
-
-// channels_first: groups of as many filters as there is a function for, then of half as many, and so on.
-std::vector<PanelRun> groups_of_filters(std::int64_t filters, int largest) {
-    std::vector<PanelRun> runs;
-    std::int64_t first = 0;
-    for (int width = largest; width >= 1; width /= 2) {
-        const std::int64_t panels = (filters - first) / width;
-        if (panels == 0) continue;
-        runs.push_back({1, 1, width, first, panels * width, panels, 0});
-        first += panels * width;
-    }
-    return runs;
-}
-
-int largest_filter_group(const BuiltTarget &target) {
-    int largest = 1;
-    for (const Row &row : rows_of(target, Stage::pointwise)) {
-        if (row.params.channels_first) largest = std::max(largest, row.params.rows);
-    }
-    return largest;
 }
 
 // The panels of a run, out of rows of `filters` weights, one for each step of the reduction. `whole` is a panel's width where that is so
@@ -92,6 +71,16 @@ void pack_panels(const PanelRun &run, const std::vector<std::int64_t> &steps, co
 
 }  // namespace
 
+PanelRun PanelRun::panel(std::int64_t index, std::int64_t steps) const {
+    return {vectors,
+            lanes,
+            width,
+            first + index * width,
+            std::min<std::int64_t>(width, filters - index * width),
+            1,
+            offset + index * width * steps};
+}
+
 AlignedFloats::AlignedFloats(std::size_t count) : size_(count) {
     if (count > 0) values_.reset(static_cast<float *>(::operator new(count * sizeof(float), std::align_val_t(cache_line))));
 }
@@ -121,53 +110,48 @@ PackedWeights pack(const LayerConfig &config, const Weights &weights, const Buil
     // Reduction steps in the product's order, each the index of a depthwise channel.
     std::vector<std::int64_t> steps;
     steps.reserve(depthwise_channels);
-    std::int64_t bias_size = filters;
-
+    ChannelBlocks &blocks = packed.blocks;
+    // Half of the widest vectors, for which there are rows of their own, serve up to eight channels without waste, and two of them up to
+    // fifteen without channels that are not there.
+    blocks.lanes = target.lanes == 16 && channels < 16 ? 8 : target.lanes;
+    blocks.narrow = channels < blocks.lanes;
+    blocks.count = (channels + blocks.lanes - 1) / blocks.lanes;
+    const std::int64_t whole = blocks.lanes == target.lanes ? channels / target.lanes : 0;
+    const std::int64_t rest = channels - whole * target.lanes;
+    packed.order.lanes = target.lanes;
+    packed.order.full = static_cast<int>(whole * multiplier);
+    packed.order.tails = rest > 0 ? static_cast<int>(multiplier) : 0;
+    packed.order.tail_lanes = static_cast<int>(rest);
+    packed.order.tail_first = whole > 0 && rest > 0 ? static_cast<int>(target.lanes - rest) : 0;
+    for (std::int64_t block = 0; block < whole + (rest > 0 ? 1 : 0); block++) {
+        const std::int64_t first = block * target.lanes, count = block < whole ? target.lanes : rest;
+        for (std::int64_t m = 0; m < multiplier; m++) {
+            for (std::int64_t lane = 0; lane < count; lane++) steps.push_back((first + lane) * multiplier + m);
+        }
+    }
+    packed.runs = panels_of_vectors(filters, target.lanes);
+    const std::int64_t bias_size = packed.runs.back().first + packed.runs.back().panels * packed.runs.back().width;
+    packed.taps = AlignedFloats(blocks.count * multiplier * window * blocks.lanes);
+    float *tap_out = packed.taps.data();
+    for (std::int64_t block = 0; block < blocks.count; block++) {
+        const std::int64_t first = blocks.first_of(block, channels), count = std::min<std::int64_t>(blocks.lanes, channels - first);
+        for (std::int64_t m = 0; m < multiplier; m++) {
+            const float *in = weights.depthwise_kernel + first * multiplier + m;
+            for (std::int64_t tap = 0; tap < window; tap++, in += depthwise_channels, tap_out += blocks.lanes) {
+                for (std::int64_t lane = 0; lane < count; lane++) tap_out[lane] = in[lane * multiplier];
+                std::fill(tap_out + count, tap_out + blocks.lanes, 0.0f);
+            }
+        }
+    }
     if (config.data_format == DataFormat::channels_first) {
-        packed.runs = groups_of_filters(filters, largest_filter_group(target));
-        packed.order.full = static_cast<int>(depthwise_channels);
-        for (std::int64_t q = 0; q < depthwise_channels; q++) steps.push_back(q);
-        packed.taps = AlignedFloats(window * depthwise_channels);
+        packed.plane_taps = AlignedFloats(window * depthwise_channels);
         // A line of channels at a time: the taps of one channel lie a whole row of channels apart.
         constexpr std::int64_t line = cache_line / sizeof(float);
         for (std::int64_t first = 0; first < depthwise_channels; first += line) {
             const std::int64_t end = std::min(first + line, depthwise_channels);
             for (std::int64_t tap = 0; tap < window; tap++) {
                 for (std::int64_t q = first; q < end; q++) {
-                    packed.taps.data()[q * window + tap] = weights.depthwise_kernel[tap * depthwise_channels + q];
-                }
-            }
-        }
-    } else {
-        ChannelBlocks &blocks = packed.blocks;
-        // Half of the widest vectors, for which there are rows of their own, serve up to eight channels without waste, and two of them
-        // up to fifteen without channels that are not there.
-        blocks.lanes = target.lanes == 16 && channels < 16 ? 8 : target.lanes;
-        blocks.narrow = channels < blocks.lanes;
-        blocks.count = (channels + blocks.lanes - 1) / blocks.lanes;
-        const std::int64_t whole = blocks.lanes == target.lanes ? channels / target.lanes : 0;
-        const std::int64_t rest = channels - whole * target.lanes;
-        packed.order.full = static_cast<int>(whole * multiplier);
-        packed.order.tails = rest > 0 ? static_cast<int>(multiplier) : 0;
-        packed.order.tail_lanes = static_cast<int>(rest);
-        packed.order.tail_first = whole > 0 && rest > 0 ? static_cast<int>(target.lanes - rest) : 0;
-        for (std::int64_t block = 0; block < whole + (rest > 0 ? 1 : 0); block++) {
-            const std::int64_t first = block * target.lanes, count = block < whole ? target.lanes : rest;
-            for (std::int64_t m = 0; m < multiplier; m++) {
-                for (std::int64_t lane = 0; lane < count; lane++) steps.push_back((first + lane) * multiplier + m);
-            }
-        }
-        packed.runs = panels_of_vectors(filters, target.lanes);
-        bias_size = packed.runs.back().first + packed.runs.back().panels * packed.runs.back().width;
-        packed.taps = AlignedFloats(blocks.count * multiplier * window * blocks.lanes);
-        float *tap_out = packed.taps.data();
-        for (std::int64_t block = 0; block < blocks.count; block++) {
-            const std::int64_t first = blocks.first_of(block, channels), count = std::min<std::int64_t>(blocks.lanes, channels - first);
-            for (std::int64_t m = 0; m < multiplier; m++) {
-                const float *in = weights.depthwise_kernel + first * multiplier + m;
-                for (std::int64_t tap = 0; tap < window; tap++, in += depthwise_channels, tap_out += blocks.lanes) {
-                    for (std::int64_t lane = 0; lane < count; lane++) tap_out[lane] = in[lane * multiplier];
-                    std::fill(tap_out + count, tap_out + blocks.lanes, 0.0f);
+                    packed.plane_taps.data()[q * window + tap] = weights.depthwise_kernel[tap * depthwise_channels + q];
                 }
             }
         }

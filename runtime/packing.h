@@ -29,16 +29,18 @@ private:
 
 /// A run of panels of one width: `width` filters each, whose weights for one step of the reduction are neighbours.
 struct PanelRun {
-    int vectors = 0;         ///< channels_last: vectors in a panel; channels_first: 1
-    int lanes = 0;           ///< channels_last: filters in a vector
+    int vectors = 0;         ///< in a panel
+    int lanes = 0;           ///< filters in a vector
     int width = 0;           ///< filters in a panel
     std::int64_t first = 0;  ///< the first filter
     std::int64_t filters = 0;
     std::int64_t panels = 0;
     std::size_t offset = 0;  ///< of the first panel in PackedWeights::panels
+    /// One panel of the run as a run, where the reduction has that many steps.
+    PanelRun panel(std::int64_t index, std::int64_t steps) const;
 };
 
-/// How the channels of a channels_last image fill vectors. The last block begins where it ends with the last channel, so some of its
+/// How channels fill vectors. The last block begins where it ends with the last channel, so some of its
 /// channels may have been in the block before; the product skips those.
 struct ChannelBlocks {
     int lanes = 0;
@@ -47,8 +49,10 @@ struct ChannelBlocks {
     std::int64_t first_of(std::int64_t block, std::int64_t channels) const;
 };
 
-/// The order of the product's reduction, in the words of pointwise_tile's arguments.
+/// The order of the product's reduction, in the words of pointwise_tile's arguments: blocks of `lanes` channels, the last one of those that
+/// are left; within a block first by multiplier, then by channel.
 struct ReductionOrder {
+    int lanes = 0;
     int full = 0, tails = 0, tail_first = 0, tail_lanes = 0;
 };
 
@@ -63,9 +67,10 @@ struct PackedWeights {
     ChannelBlocks blocks;
     ReductionOrder order;
     std::vector<PanelRun> runs;
-    AlignedFloats taps;    ///< channels_last: (lane, i, j, multiplier, block); channels_first: (i, j, multiplier, c)
-    AlignedFloats panels;  ///< for each panel: (filter % width, reduction step)
-    AlignedFloats bias;    ///< filters, zeros up to the end of the last panel
+    AlignedFloats taps;        ///< (lane, i, j, multiplier, block)
+    AlignedFloats plane_taps;  ///< channels_first, for vectors of pixels: (i, j, multiplier, c)
+    AlignedFloats panels;      ///< for each panel: (filter % width, reduction step)
+    AlignedFloats bias;        ///< filters, zeros up to the end of the last panel
 
     /// The panels of a run that one of `parts` takes, where all runs together are shared evenly.
     struct Panels {

@@ -33,9 +33,7 @@ const Row *find_depthwise(const Plan &plan, const BuiltTarget &target, int lanes
     auto promises = [](const RowParams &p) { return (p.kernel > 0) + (p.stride > 0) + (p.dilation > 0); };
     for (const Row &row : rows_of(target, Stage::depthwise)) {
         const RowParams &p = row.params;
-        if (p.channels_first != (plan.format == DataFormat::channels_first) || p.lanes != lanes || p.strip != strip ||
-            (p.together == 1) != single)
-            continue;
+        if (p.channels_first != plan.planes() || p.lanes != lanes || p.strip != strip || (p.together == 1) != single) continue;
         if (!fits(p.kernel, plan.x.taps) || !fits(p.kernel, plan.y.taps)) continue;
         if (!fits(p.kernel, plan.x.kernel)) continue;  // the rows of the packed window would lie further apart than promised
         if (!fits(p.stride, plan.x.stride_in_phase()) || !fits(p.stride, plan.y.stride_in_phase())) continue;
@@ -49,7 +47,7 @@ const Row *find_row(const BuiltTarget &target, Stage stage, const RowParams &wan
     for (const Row &row : rows_of(target, stage)) {
         const RowParams &p = row.params;
         if (p.channels_first == wanted.channels_first && p.lanes == wanted.lanes && p.narrow == wanted.narrow &&
-            p.vectors == wanted.vectors && (wanted.rows == 0 || p.rows == wanted.rows) &&
+            p.vectors == wanted.vectors && (wanted.rows == 0 || p.rows == wanted.rows) && p.stride == wanted.stride &&
             p.activation == std::string_view(wanted.activation)) {
             return &row;
         }
@@ -127,6 +125,15 @@ PixelCover cover_pixel_vectors(const BuiltTarget &target, int filters, std::int6
     return {PixelPiece{row(widest), 0, std::min(start, pixels)}, second};
 }
 
+// Planes: groups of as many filters as there is a function for, then of half as many, and so on.
+void group_filters(Plan &plan, const BuiltTarget &target) {
+    int largest = 1;
+    for (const Row &row : rows_of(target, Stage::pointwise)) {
+        if (row.params.channels_first) largest = std::max(largest, row.params.rows);
+    }
+    for (int i = 0; largest > 0; i++, largest /= 2) plan.groups[i] = largest;
+}
+
 Epilogue make_epilogue(const Activation &activation, const BuiltTarget &target) {
     constexpr float infinity = std::numeric_limits<float>::infinity();
     Epilogue epilogue{EpilogueKind::clamp, -infinity, infinity, nullptr};
@@ -158,6 +165,35 @@ Epilogue make_epilogue(const Activation &activation, const BuiltTarget &target) 
         epilogue.kind = innermost ? EpilogueKind::rows : EpilogueKind::image;
     }
     return epilogue;
+}
+
+constexpr int turned_lanes = 4;
+
+// Floats of scratch in a third of the cache that a core has for itself; less makes the product read its panels more often, more evicts
+// them.
+std::int64_t scratch_budget() { return std::max<std::int64_t>(1, private_cache_bytes() * 3 / 10 / 4); }
+
+// channels_first: whether turning tiles costs less than what vectors of pixels leave unused, both in multiply-adds for each output pixel.
+// Figures measured on Zen 4.
+bool worth_transposing(const Plan &plan, const BuiltTarget &target, bool rows_contiguous) {
+    const double at_once = target.lanes == 4 ? 4 : 16;  // multiply-adds in a cycle
+    // Cycles for an output that is turned, and for an input beyond its copy into a plane's strip, which costs as much with a stride.
+    constexpr double turned_output = 0.45, turned_input = 0.25;
+    const double input = plan.x.stride == 1 ? turned_input * static_cast<double>(plan.channels) : 0;
+    // Vectors of pixels lie across cache lines, and share no loads along the row.
+    constexpr double unaligned = 1.3;
+    const std::int64_t channels = plan.channels * plan.multiplier, budget = scratch_budget();
+    // Rows that outgrow the cache are split only as planes.
+    if (plan.x.output * round_up(channels, target.lanes) > 2 * budget) return false;
+    const std::int64_t rows = std::clamp<std::int64_t>(budget / (plan.x.output * channels), 1, plan.y.output);
+    const bool flat = plan.y.step == 1 && rows_contiguous;
+    auto unused = [&](std::int64_t pixels) {
+        return static_cast<double>(round_up(pixels, target.lanes)) / static_cast<double>(pixels) - 1;
+    };
+    const double window = static_cast<double>(plan.x.taps * plan.y.taps), filters = static_cast<double>(plan.filters);
+    const double depthwise = window * (unaligned * (1 + unused(plan.x.output)) - 1);
+    const double product = filters * unused(flat ? plan.x.output * rows : plan.x.output);
+    return at_once * (turned_output * filters + input) < static_cast<double>(channels) * (depthwise + product);
 }
 
 // Whether any output of the tile's columns (or of all rows) reads beside the image.
@@ -215,16 +251,17 @@ Plan make_plan(const LayerConfig &config, const PackedWeights &packed, const Bui
     plan.epilogue = make_epilogue(config.activation, target);
     const bool half_tile = config.activation.kind == ActivationKind::glu && plan.epilogue.kind == EpilogueKind::rows;
 
-    // The tile: whole rows, as many as keep the scratch within a third of the cache that a core has for itself; less makes the product
-    // read its panels more often, more evicts them.
+    // The tile: whole rows, as many as the scratch has room for.
     const std::int64_t lanes = target.lanes;
-    const std::int64_t blocks = first ? plan.channels : packed.blocks.count;
+    plan.transposed = first && worth_transposing(plan, target, rows_contiguous);
+    const bool planes = plan.planes();
+    const std::int64_t blocks = planes ? plan.channels : packed.blocks.count;
     const std::int64_t floats_per_pixel =
-        first ? plan.channels * plan.multiplier : std::int64_t(packed.order.full + packed.order.tails) * lanes;
-    const std::int64_t budget = std::max<std::int64_t>(1, private_cache_bytes() * 3 / 10 / 4);
+        planes ? plan.channels * plan.multiplier : std::int64_t(packed.order.full + packed.order.tails) * lanes;
+    const std::int64_t budget = scratch_budget();
     const std::int64_t rows = plan.y.outputs(0);
     plan.tile_width = plan.x.output;
-    const bool needs_rows = first && plan.epilogue.kind == EpilogueKind::rows;
+    const bool needs_rows = plan.transposed || (first && plan.epilogue.kind == EpilogueKind::rows);
     if (!needs_rows && plan.x.output > 2 * std::max<std::int64_t>(budget / floats_per_pixel, 4 * lanes)) {
         const std::int64_t wanted = std::max<std::int64_t>(budget / floats_per_pixel, 4 * lanes);
         plan.tile_width = ceil_div(plan.x.output, ceil_div(plan.x.output, wanted));
@@ -258,24 +295,30 @@ Plan make_plan(const LayerConfig &config, const PackedWeights &packed, const Bui
         const bool halves = packed.blocks.lanes < target.lanes;  // which overlap in the scratch
         const int parts = static_cast<int>(std::min<std::int64_t>(concurrency, halves ? 1 : blocks));
         plan.shared =
-            !first && !half_tile && parts > 1 &&
+            !planes && !half_tile && parts > 1 &&
             busiest_by_rows(plan, others, tiles_y, concurrency) > busiest_by_filters(packed, parts, concurrency) + cost_of_waiting;
         if (!plan.shared) plan.tiles_y = tiles_y;
         plan.tasks = plan.shared ? parts : static_cast<int>(std::clamp<std::int64_t>(others * tiles_y, 1, concurrency));
     }
     plan.tile_height = ceil_div(rows, plan.tiles_y);
     plan.tiles = others * plan.tiles_y;
-    plan.flat = plan.tiles_x == 1 && plan.y.step == 1 && (rows_contiguous || half_tile);
+    plan.flat = plan.tiles_x == 1 && plan.y.step == 1 && (rows_contiguous || half_tile || plan.transposed);
 
     // The depthwise stage.
-    const int depthwise_lanes = first ? target.lanes : packed.blocks.lanes;
+    const int depthwise_lanes = planes ? target.lanes : packed.blocks.lanes;
     plan.depthwise = find_depthwise(plan, target, depthwise_lanes, false, false);
-    plan.depthwise_strip = first ? nullptr : find_depthwise(plan, target, depthwise_lanes, true, false);
-    plan.depthwise_single = find_depthwise(plan, target, depthwise_lanes, !first, true);
+    plan.depthwise_strip = planes ? nullptr : find_depthwise(plan, target, depthwise_lanes, true, false);
+    plan.depthwise_single = find_depthwise(plan, target, depthwise_lanes, !planes, true);
     const std::int64_t inside = outputs_inside(plan.x);
     const bool no_border = inside == plan.x.output && outputs_inside(plan.y) == plan.y.output;
-    if (first) {
+    if (plan.transposed) {
+        plan.turned = find_row(target, Stage::transposed, {.lanes = turned_lanes});
+        plan.turned_single = find_row(target, Stage::transposed, {.lanes = 1});
+    } else if (planes) {
         plan.direct = no_border && plan.x.stride == 1 && plan.tile_width >= lanes && plan.tiles_x == 1;
+        const int stride = static_cast<int>(std::min<std::int64_t>(plan.x.stride, 3));
+        plan.copied = find_row(target, Stage::copied, {.lanes = target.lanes, .stride = stride});
+        plan.copied_narrow = find_row(target, Stage::copied, {.lanes = 4, .stride = stride});
     } else {
         plan.padded = find_row(target, Stage::padded, {.lanes = depthwise_lanes, .narrow = packed.blocks.narrow});
         // Long rows and strides read the inside where it lies: the copy would cost more than the test that it saves. The borders of a
@@ -291,7 +334,7 @@ Plan make_plan(const LayerConfig &config, const PackedWeights &packed, const Bui
     }
     const std::int64_t span_y = plan.y.span(plan.tile_height);
     std::int64_t strip = 0;
-    if (first) {
+    if (planes) {
         const std::int64_t columns = std::max(plan.tile_width, lanes);
         const std::int64_t pitch = plan.x.stride == 1 ? plan.x.span(columns) : columns + (plan.x.taps - 1) / plan.x.stride;
         strip = pitch * plan.x.stride * span_y;
@@ -301,12 +344,17 @@ Plan make_plan(const LayerConfig &config, const PackedWeights &packed, const Bui
         strip = plan.x.span(plan.tile_width) * span_y * depthwise_lanes;
     }
     // A few blocks at once, so that the copy reads whole lines of neighbours; more would leave the first-level cache too far behind.
-    constexpr std::int64_t strip_budget = 12 << 10;
+    const std::int64_t strip_budget = planes ? 6 << 10 : 12 << 10;
     plan.strip_blocks = std::clamp<std::int64_t>(strip_budget / strip, 1, blocks);
+    const std::int64_t tile_pixels = plan.tile_width * plan.tile_height;
+    if (plan.transposed) {
+        // The product of a panel takes the strip's place.
+        plan.strip_blocks = 1;
+        for (const PanelRun &run : packed.runs) strip = std::max(strip, tile_pixels * run.width);
+    }
     plan.strip_floats += round_up(strip * plan.strip_blocks, 16);
 
     // The product.
-    const std::int64_t tile_pixels = plan.tile_width * plan.tile_height;
     if (plan.flat) {
         plan.pixels[0] = tile_pixels;
         plan.pixels[1] = rows / plan.tiles_y * plan.tile_width;
@@ -314,17 +362,19 @@ Plan make_plan(const LayerConfig &config, const PackedWeights &packed, const Bui
         plan.pixels[0] = plan.tile_width;
         plan.pixels[1] = plan.x.output / plan.tiles_x;
     }
-    for (std::size_t run = 0; run < packed.runs.size(); run++) {
-        for (int last = 0; last < 2; last++) {
-            if (last == 1 && plan.pixels[1] == plan.pixels[0]) {
-                plan.covers[run][1] = plan.covers[run][0];
-                continue;
-            }
-            plan.covers[run][last] = first ? cover_pixel_vectors(target, packed.runs[run].width, plan.pixels[last])
-                                           : cover_pixels(target, packed.runs[run], plan.pixels[last], plan.channels * plan.multiplier);
+    if (planes) group_filters(plan, target);
+    for (int last = 0; last < 2; last++) {
+        const std::int64_t pixels = plan.pixels[last];
+        for (std::size_t run = 0; run < packed.runs.size() && !planes; run++) {
+            plan.covers[run][last] = last == 1 && pixels == plan.pixels[0]
+                                         ? plan.covers[run][0]
+                                         : cover_pixels(target, packed.runs[run], pixels, plan.channels * plan.multiplier);
+        }
+        for (int i = 0; planes && plan.groups[i] > 0; i++) {
+            plan.covers[i][last] = cover_pixel_vectors(target, plan.groups[i], pixels);
         }
     }
-    if (first) {
+    if (planes) {
         // The last panel of vectors reads beyond the pixels, and a short row's vector writes beyond them.
         plan.pixel_pitch = round_up(tile_pixels + 3 * lanes, 16);
         if (plan.pixel_pitch % 1024 == 0) plan.pixel_pitch += 16;  // else every channel falls into the same sets of the cache

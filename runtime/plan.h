@@ -52,6 +52,10 @@ struct Plan {
     std::int64_t batch = 0, channels = 0, multiplier = 0, filters = 0;  ///< filters of the product; glu may halve the output's
     Axis x, y;
     DataFormat format = DataFormat::channels_last;
+    /// channels_first, but the tiles are turned to channels_last on the way in and back on the way out.
+    bool transposed = false;
+    /// channels_first, and vectors run along the pixels of a plane.
+    bool planes() const { return format == DataFormat::channels_first && !transposed; }
 
     // Tiles: rectangles of outputs of one phase of rows, which share the outputs evenly.
     std::int64_t tile_width = 0, tile_height = 0;      ///< of the largest
@@ -62,18 +66,24 @@ struct Plan {
 
     // The depthwise stage.
     const Row *padded = nullptr;            ///< channels_last only
-    const Row *depthwise = nullptr;         ///< channels_last: from the image; channels_first: several rows together
+    const Row *copied = nullptr;            ///< planes of stride 1 or 2 only; for rows of at least a vector
+    const Row *copied_narrow = nullptr;     ///< the same, for rows of at least four pixels
+    const Row *turned = nullptr;            ///< where tiles are transposed: in blocks
+    const Row *turned_single = nullptr;     ///< the same, one value at a time, for what is smaller
+    const Row *depthwise = nullptr;         ///< channels_last: from the image; planes: several rows together
     const Row *depthwise_strip = nullptr;   ///< channels_last: from a strip
-    const Row *depthwise_single = nullptr;  ///< one pixel (channels_first: row) together, for what is smaller; from a strip
+    const Row *depthwise_single = nullptr;  ///< one pixel (planes: row) together, for what is smaller; from a strip
     bool direct = false;                    ///< the inside is read from the image, only the border from a strip
     bool fetch_ahead = false;               ///< with `direct`: a few rows are fetched into the cache before they are read
-    std::int64_t strip_blocks = 1;          ///< channel blocks (channels_first: channels) in a strip
+    std::int64_t strip_blocks = 1;          ///< channel blocks (planes: channels) in a strip
 
-    // The product, by panel run and by the pixels that it covers at once: those of a larger tile or of a smaller one.
+    // The product, by panel run (planes: by group of filters) and by the pixels that it covers at once: those of a larger tile or of a
+    // smaller one.
     static constexpr int max_runs = 8;
     std::int64_t pixels[2] = {0, 0};
     PixelCover covers[max_runs][2];
-    std::int64_t pixel_pitch = 0;  ///< channels_first: floats from one depthwise channel to the next in the scratch
+    int groups[max_runs] = {};     ///< of planes: filters in a group, from the most that there is a function for down to one; then zero
+    std::int64_t pixel_pitch = 0;  ///< of planes: floats from one depthwise channel to the next in the scratch
 
     Epilogue epilogue;
 

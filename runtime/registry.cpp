@@ -13,6 +13,8 @@
 #define SEPCONV_DECLARE_pointwise(symbol) \
     int symbol(halide_buffer_t *, halide_buffer_t *, halide_buffer_t *, int, int, int, int, float, float, halide_buffer_t *);
 #define SEPCONV_DECLARE_activated(symbol) int symbol(halide_buffer_t *, float, float, float, halide_buffer_t *);
+#define SEPCONV_DECLARE_copied(symbol) int symbol(halide_buffer_t *, halide_buffer_t *);
+#define SEPCONV_DECLARE_transposed(symbol) int symbol(halide_buffer_t *, halide_buffer_t *);
 extern "C" {
 #include "sepconv_registry.inc"
 }
@@ -36,6 +38,10 @@ constexpr Row with(Row row, PointwiseFunction function) {
 }
 constexpr Row with(Row row, ActivatedFunction function) {
     row.activated = function;
+    return row;
+}
+constexpr Row with(Row row, MovedFunction function) {
+    row.moved = function;
     return row;
 }
 

@@ -8,7 +8,7 @@
 
 namespace sepconv {
 
-enum class Stage { padded, depthwise, pointwise, activated };
+enum class Stage { padded, depthwise, pointwise, activated, copied, transposed };
 
 // The functions' arguments are documented where they are declared, in generators/*_tile.cpp.
 using PaddedFunction = int (*)(halide_buffer_t *image, int channels, int before_x, int inside_x, int before_y, int inside_y,
@@ -18,6 +18,7 @@ using DepthwiseFunction = int (*)(halide_buffer_t *padded, halide_buffer_t *taps
 using PointwiseFunction = int (*)(halide_buffer_t *scratch, halide_buffer_t *panel, halide_buffer_t *bias, int full, int tails,
                                   int tail_first, int tail_lanes, float low, float high, halide_buffer_t *output);
 using ActivatedFunction = int (*)(halide_buffer_t *input, float a, float b, float c, halide_buffer_t *output);
+using MovedFunction = int (*)(halide_buffer_t *from, halide_buffer_t *to);
 
 /// Generator parameters of a row, in alphabetical order; those that its stage does not have keep these values.
 struct RowParams {
@@ -46,6 +47,7 @@ struct Row {
     DepthwiseFunction depthwise = nullptr;
     PointwiseFunction pointwise = nullptr;
     ActivatedFunction activated = nullptr;
+    MovedFunction moved = nullptr;  // copied, transposed
 };
 
 struct BuiltTarget {

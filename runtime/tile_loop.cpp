@@ -78,17 +78,17 @@ public:
         float *strip = scratch + plan_.scratch_floats, *temporary = strip + plan_.strip_floats;
         depthwise(tile, 0, 1, scratch, strip);
         const Target target = target_of(tile, temporary);
-        pointwise(tile, 0, 1, scratch, target);
+        pointwise(tile, 0, 1, scratch, strip, target);
         activate(tile, target, output_of(tile));
     }
 
     // A tile that several tasks share: each part does its share of a stage, and all wait for it before the next. Each has a strip of its
     // own.
     void depthwise_part(const Tile &tile, int part, float *scratch) const {
-        if (tile.height > 0) depthwise(tile, part, plan_.tasks, scratch, scratch + plan_.scratch_floats + plan_.strip_floats * part);
+        if (tile.height > 0) depthwise(tile, part, plan_.tasks, scratch, strip_of(part, scratch));
     }
-    void pointwise_part(const Tile &tile, int part, const float *scratch) const {
-        if (tile.height > 0) pointwise(tile, part, plan_.tasks, scratch, target_of(tile, nullptr));
+    void pointwise_part(const Tile &tile, int part, float *scratch) const {
+        if (tile.height > 0) pointwise(tile, part, plan_.tasks, scratch, strip_of(part, scratch), target_of(tile, nullptr));
     }
     void activate_part(const Tile &tile, int part) const {
         const Share rows(tile.height, part, plan_.tasks);
@@ -103,6 +103,8 @@ private:
         std::int64_t x, y, f;
     };
 
+    float *strip_of(int part, float *scratch) const { return scratch + plan_.scratch_floats + plan_.strip_floats * part; }
+
     float *output_of(const Tile &tile) const {
         return output_.data + tile.image * output_.strides[0] + (tile.phase + tile.y * plan_.y.step) * out_y_ + tile.x * out_x_;
     }
@@ -115,8 +117,10 @@ private:
     }
 
     void depthwise(const Tile &tile, int part, int parts, float *scratch, float *strip) const {
-        if (plan_.format == DataFormat::channels_first) {
+        if (plan_.planes()) {
             depthwise_channels_first(tile, scratch, strip);
+        } else if (plan_.transposed) {
+            depthwise_transposed(tile, Share(packed_.blocks.count, part, parts), scratch, strip);
         } else {
             depthwise_channels_last(tile, Share(packed_.blocks.count, part, parts), scratch, strip);
         }
@@ -240,6 +244,82 @@ private:
         call(row, padded, taps, out);
     }
 
+    // ---- channels_first by way of channels_last
+
+    void depthwise_transposed(const Tile &tile, const Share &blocks, float *scratch, float *strip) const {
+        const std::int64_t lanes = packed_.blocks.lanes, width = plan_.x.span(tile.width), height = plan_.y.span(tile.height);
+        const std::int64_t step = plan_.y.step, column = plan_.x.position(0, tile.x), row = plan_.y.position(tile.phase, tile.y);
+        const Border border_x(column, width, 1, plan_.x.input), border_y(row, height, step, plan_.y.input);
+        const float *image = input_.data + tile.image * input_.strides[0];
+        const Row &function = tile.width >= plan_.depthwise_strip->params.together ? *plan_.depthwise_strip : *plan_.depthwise_single;
+        // The border stays zero from one block of channels to the next.
+        std::fill_n(strip, lanes * width * height, 0.0f);
+        for (std::int64_t block = blocks.first; block < blocks.first + blocks.count; block++) {
+            const std::int64_t first = packed_.blocks.first_of(block, plan_.channels);
+            if (border_x.inside > 0 && border_y.inside > 0) {
+                turn({image + first * in_c_ + (row + border_y.before * step) * in_y_ + column + border_x.before, in_c_, 1, in_y_ * step},
+                     {strip + (border_y.before * width + border_x.before) * lanes, 1, lanes, lanes * width},
+                     std::min(lanes, plan_.channels), border_x.inside, border_y.inside);
+            }
+            Buffer<4> padded(strip);
+            padded.dim(0, lanes, 1).dim(1, width, lanes).dim(2, height, lanes * width).dim(3, 1, lanes * width * height);
+            call_depthwise(function, tile, padded, block, 1, 0, tile.width, 0, tile.height, scratch);
+        }
+    }
+
+    void pointwise_transposed(const Tile &tile, int part, int parts, const float *scratch, float *product, const Target &out) const {
+        const std::int64_t tile_pixels = tile.width * tile.height;
+        const std::int64_t pixels = plan_.flat ? tile_pixels : tile.width;
+        const int last = pixels != plan_.pixels[0];
+        const bool dense = out.y == tile.width * out.x;
+        for (std::size_t i = 0; i < packed_.runs.size(); i++) {
+            const PanelRun &run = packed_.runs[i];
+            const PackedWeights::Panels panels = packed_.panels_of(run, part, parts);
+            for (std::int64_t panel = panels.first; panel < panels.first + panels.count; panel++) {
+                const std::int64_t first = run.first + panel * run.width,
+                                   filters = std::min<std::int64_t>(run.width, run.first + run.filters - first);
+                for (std::int64_t pixel = 0; pixel < tile_pixels; pixel += pixels) {
+                    for (const PixelPiece &piece : plan_.covers[i][last]) {
+                        if (piece.row == nullptr) continue;
+                        const std::int64_t at = pixel + piece.first;
+                        product_channels_last(run, {panel, 1}, piece, scratch, tile_pixels, at, product + at * run.width - first,
+                                              {product, run.width, 0, 1});
+                    }
+                }
+                turn({product, run.width, 1, run.width * tile.width}, {out.data + first * out.f, 1, out.f, out.y},
+                     dense ? tile_pixels : tile.width, filters, dense ? 1 : tile.height);
+            }
+        }
+    }
+
+    // Copies values (i, j, k) from one order to the other: j is innermost where they come from, i where they go.
+    template <typename T>
+    struct Turned {
+        T *data;
+        std::int64_t i, j, k;  // strides
+    };
+    void turn(const Turned<const float> &from, const Turned<float> &to, std::int64_t i, std::int64_t j, std::int64_t k) const {
+        // A pipeline counts elements in 32 bits; what lies further apart goes in several calls.
+        constexpr std::int64_t far = std::int64_t(1) << 30;
+        if (i > 1 && from.i * i > far) {
+            for (std::int64_t n = 0; n < i; n++) turn({from.data + n * from.i, 0, 1, from.k}, {to.data + n, 1, to.j, to.k}, 1, j, k);
+            return;
+        }
+        if (j > 1 && to.j * j > far) {
+            for (std::int64_t n = 0; n < j; n++) turn({from.data + n, from.i, 1, from.k}, {to.data + n * to.j, 1, 0, to.k}, i, 1, k);
+            return;
+        }
+        if (k > 1 && std::max(from.k, to.k) * k > far) {
+            for (std::int64_t n = 0; n < k; n++) turn({from.data + n * from.k, from.i, 1, 0}, {to.data + n * to.k, 1, to.j, 0}, i, j, 1);
+            return;
+        }
+        const Row &row = std::min(i, j) >= plan_.turned->params.lanes ? *plan_.turned : *plan_.turned_single;
+        Buffer<3> in(from.data), out(to.data);
+        in.dim(0, j, 1).dim(1, k, from.k).dim(2, i, from.i);
+        out.dim(0, i, 1).dim(1, j, to.j).dim(2, k, to.k);
+        row.moved(in, out);
+    }
+
     // ---- depthwise, channels_first: scratch (pixel, depthwise channel)
 
     void depthwise_channels_first(const Tile &tile, float *scratch, float *strip) const {
@@ -250,16 +330,19 @@ private:
         const Row &function = tile.height >= plan_.depthwise->params.together ? *plan_.depthwise : *plan_.depthwise_single;
         const std::int64_t window = plan_.x.kernel * plan_.y.kernel, multiplier = plan_.multiplier;
         auto depthwise = [&](halide_buffer_t *padded, std::int64_t c, std::int64_t count) {
-            Buffer<5> taps(packed_.taps.data() + c * multiplier * window + plan_.y.first_tap * plan_.x.kernel + plan_.x.first_tap);
+            Buffer<5> taps(packed_.plane_taps.data() + c * multiplier * window + plan_.y.first_tap * plan_.x.kernel + plan_.x.first_tap);
             taps.dim(0, plan_.x.taps, 1)
                 .dim(1, plan_.y.taps, plan_.x.kernel)
                 .dim(2, multiplier, window)
                 .dim(3, count, window * multiplier)
                 .dim(4, 1, 0);
-            Buffer<5> out(scratch + c * multiplier * plan_.pixel_pitch);
+            // The product's order: within a block of channels first by multiplier.
+            const std::int64_t block = c - c % packed_.order.lanes,
+                               in_block = std::min<std::int64_t>(packed_.order.lanes, plan_.channels - block);
+            Buffer<5> out(scratch + (block * multiplier + c - block) * plan_.pixel_pitch);
             // A row shorter than a vector is computed a vector wide; the next row, which is written later, puts its beginning right.
-            out.dim(0, columns, 1).dim(1, tile.height, tile.width).dim(2, multiplier, plan_.pixel_pitch);
-            out.dim(3, count, plan_.pixel_pitch * multiplier).dim(4, 1, 0);
+            out.dim(0, columns, 1).dim(1, tile.height, tile.width).dim(2, multiplier, plan_.pixel_pitch * in_block);
+            out.dim(3, count, plan_.pixel_pitch).dim(4, 1, 0);
             call(function, padded, taps, out);
         };
         if (plan_.direct) {
@@ -272,46 +355,49 @@ private:
         }
         const std::int64_t pitch = stride == 1 ? plan_.x.span(columns) : columns + (plan_.x.taps - 1) / stride, width = pitch * stride;
         const Border border_x(column, width, 1, plan_.x.input), border_y(row, height, step, plan_.y.input);
-        for (std::int64_t c = 0; c < plan_.channels; c += plan_.strip_blocks) {
-            const std::int64_t count = std::min(plan_.strip_blocks, plan_.channels - c);
-            for (std::int64_t i = 0; i < count; i++) {
-                float *out = strip + i * width * height;
-                for (std::int64_t r = 0; r < height; r++, out += width) {
-                    if (r < border_y.before || r >= border_y.before + border_y.inside || border_x.inside == 0) {
-                        std::fill_n(out, width, 0.0f);
-                        continue;
-                    }
-                    const float *in = image + (c + i) * in_c_ + (row + r * step) * in_y_ + (column + border_x.before);
-                    copy_row(in, out, width, stride, pitch, border_x);
-                }
-            }
+        // The border stays zero from one channel to the next.
+        std::fill_n(strip, plan_.strip_blocks * width * height, 0.0f);
+        std::int64_t count = 0;
+        for (std::int64_t c = 0; c < plan_.channels; c += count) {
+            const std::int64_t in_block = multiplier == 1 ? plan_.channels : packed_.order.lanes - c % packed_.order.lanes;
+            count = std::min({plan_.strip_blocks, plan_.channels - c, in_block});
+            const float *in = image + c * in_c_ + (row + border_y.before * step) * in_y_ + column + border_x.before;
+            copy_planes(in, strip + border_y.before * width, border_x, border_y.inside, count, pitch, height);
             Buffer<4> padded(strip);
             padded.dim(0, pitch, 1).dim(1, stride, pitch).dim(2, height, width).dim(3, count, width * height);
             depthwise(padded, c, count);
         }
     }
 
-    // One row with its border; with a stride, the columns of each phase together.
-    static void copy_row(const float *in, float *out, std::int64_t width, std::int64_t stride, std::int64_t pitch, const Border &border) {
-        const std::int64_t end = border.before + border.inside;
-        if (stride == 1) {
-            std::fill_n(out, border.before, 0.0f);
-            std::memcpy(out + border.before, in, border.inside * sizeof(float));
-            std::fill_n(out + end, width - end, 0.0f);
-            return;
-        }
-        for (std::int64_t phase = 0; phase < stride; phase++, out += pitch) {
-            // Columns stride·x + phase.
-            const std::int64_t first = std::clamp<std::int64_t>(ceil_div(border.before - phase, stride), 0, pitch);
-            const std::int64_t last = std::clamp<std::int64_t>(ceil_div(end - phase, stride), first, pitch);
-            std::fill_n(out, first, 0.0f);
-            const float *from = in + stride * first + phase - border.before;
-            if (stride == 2) {  // with the stride written down the compiler makes vectors of it
-                for (std::int64_t x = 0; x < last - first; x++) out[first + x] = from[2 * x];
-            } else {
-                for (std::int64_t x = 0; x < last - first; x++) out[first + x] = from[stride * x];
+    // Copies the inside of `count` planes into their border; with a stride, the columns of each phase together: column stride·x + phase is
+    // at (x, phase).
+    void copy_planes(const float *in, float *strip, const Border &border, std::int64_t rows, std::int64_t count, std::int64_t pitch,
+                     std::int64_t height) const {
+        const std::int64_t stride = plan_.x.stride, width = pitch * stride, in_row = in_y_ * plan_.y.step;
+        // A pipeline counts elements in 32 bits.
+        const bool near = std::max(in_c_ * count, in_row * rows) < std::int64_t(1) << 30;
+        for (std::int64_t phase = 0; phase < std::min(stride, border.inside) && rows > 0; phase++) {
+            const std::int64_t at = border.before + phase, columns = ceil_div(border.inside - phase, stride);
+            const float *from = in + phase;
+            float *to = strip + at % stride * pitch + at / stride;
+            const Row *row = nullptr;
+            for (const Row *wide : {plan_.copied_narrow, plan_.copied}) {
+                if (near && wide != nullptr && columns >= wide->params.lanes) row = wide;
             }
-            std::fill_n(out + last, pitch - last, 0.0f);
+            if (row != nullptr) {
+                Buffer<3> image(from), copy(to);
+                image.dim(0, (columns - 1) * stride + 1, 1).dim(1, rows, in_row).dim(2, count, in_c_);
+                copy.dim(0, columns, 1).dim(1, rows, width).dim(2, count, width * height);
+                row->moved(image, copy);
+                continue;
+            }
+            for (std::int64_t c = 0; c < count; c++) {
+                for (std::int64_t y = 0; y < rows; y++) {
+                    const float *in_values = from + c * in_c_ + y * in_row;
+                    float *out_values = to + (c * height + y) * width;
+                    for (std::int64_t x = 0; x < columns; x++) out_values[x] = in_values[x * stride];
+                }
+            }
         }
     }
 
@@ -328,10 +414,15 @@ private:
 
     // ---- the product
 
-    void pointwise(const Tile &tile, int part, int parts, const float *scratch, const Target &out) const {
+    void pointwise(const Tile &tile, int part, int parts, const float *scratch, float *strip, const Target &out) const {
+        if (plan_.transposed) return pointwise_transposed(tile, part, parts, scratch, strip, out);
         const std::int64_t tile_pixels = tile.width * tile.height;
         const std::int64_t pixels = plan_.flat ? tile_pixels : tile.width, calls = plan_.flat ? 1 : tile.height;
         const int last = pixels != plan_.pixels[0];
+        if (plan_.planes()) {
+            for (std::int64_t y = 0; y < calls; y++) pointwise_planes(scratch + y * tile.width, {out.data + y * out.y, 1, 0, out.f}, last);
+            return;
+        }
         for (std::size_t i = 0; i < packed_.runs.size(); i++) {
             const PanelRun &run = packed_.runs[i];
             const PackedWeights::Panels panels = packed_.panels_of(run, part, parts);
@@ -339,12 +430,8 @@ private:
             for (std::int64_t y = 0; y < calls; y++) {
                 for (const PixelPiece &piece : plan_.covers[i][last]) {
                     if (piece.row == nullptr) continue;
-                    if (plan_.format == DataFormat::channels_first) {
-                        product_channels_first(run, piece, scratch + y * tile.width + piece.first, out.data + y * out.y + piece.first, out);
-                    } else {
-                        product_channels_last(run, panels, piece, scratch, tile_pixels, y * tile.width + piece.first,
-                                              out.data + y * out.y + piece.first * out.x, out);
-                    }
+                    product_channels_last(run, panels, piece, scratch, tile_pixels, y * tile.width + piece.first,
+                                          out.data + y * out.y + piece.first * out.x, out);
                 }
             }
         }
@@ -375,22 +462,41 @@ private:
         }
     }
 
-    void product_channels_first(const PanelRun &run, const PixelPiece &piece, const float *from, float *to, const Target &out) const {
+    // The product over planes: of each panel groups of filters, with vectors of pixels.
+    void pointwise_planes(const float *scratch, const Target &out, int last) const {
         const std::int64_t steps = plan_.channels * plan_.multiplier;
-        Buffer<3> depthwise(from);
+        for (const PanelRun &run : packed_.runs) {
+            for (std::int64_t panel = 0; panel < run.panels; panel++) {
+                const PanelRun one = run.panel(panel, steps);
+                std::int64_t done = 0;
+                for (int i = 0; done < one.filters; i++) {
+                    const std::int64_t groups = (one.filters - done) / plan_.groups[i];
+                    if (groups == 0) continue;
+                    for (const PixelPiece &piece : plan_.covers[i][last]) {
+                        if (piece.row != nullptr) product_channels_first(one, done, groups, piece, scratch, out);
+                    }
+                    done += groups * plan_.groups[i];
+                }
+            }
+        }
+    }
+
+    void product_channels_first(const PanelRun &run, std::int64_t done, std::int64_t groups, const PixelPiece &piece, const float *scratch,
+                                const Target &out) const {
+        const std::int64_t steps = plan_.channels * plan_.multiplier, filters = piece.row->params.rows;
+        Buffer<3> depthwise(scratch + piece.first);
         depthwise.dim(0, piece.count, 1).dim(1, steps, plan_.pixel_pitch).dim(2, 1, 0);
         // A pipeline counts elements in 32 bits; far apart filters go in several calls.
-        const std::int64_t at_once =
-            std::clamp<std::int64_t>((std::int64_t(1) << 30) / std::max<std::int64_t>(1, out.f * run.width), 1, run.panels);
-        for (std::int64_t done = 0; done < run.panels; done += at_once) {
-            const std::int64_t panels = std::min(at_once, run.panels - done), first = run.first + done * run.width;
-            Buffer<3> panel(packed_.panels.data() + run.offset + done * run.width * steps);
-            panel.dim(0, run.width, 1).dim(1, steps, run.width).dim(2, panels, run.width * steps);
-            Buffer<1> bias(packed_.bias.data() + first);
-            bias.dim(0, panels * run.width, 1);
-            Buffer<2> output(to + first * out.f);
-            output.dim(0, piece.count, 1).dim(1, panels * run.width, out.f);
-            piece.row->pointwise(depthwise, panel, bias, packed_.order.full, 0, 0, 0, plan_.epilogue.low, plan_.epilogue.high, output);
+        const std::int64_t at_once = out.f * filters * groups < std::int64_t(1) << 30 ? groups : 1;
+        for (std::int64_t group = 0; group < groups; group += at_once) {
+            const std::int64_t first = done + group * filters;
+            Buffer<3> panel(packed_.panels.data() + run.offset + first);
+            panel.dim(0, filters, 1).dim(1, steps, run.width).dim(2, at_once, filters);
+            Buffer<1> bias(packed_.bias.data() + run.first + first);
+            bias.dim(0, at_once * filters, 1);
+            Buffer<2> output(out.data + (run.first + first) * out.f + piece.first);
+            output.dim(0, piece.count, 1).dim(1, at_once * filters, out.f);
+            piece.row->pointwise(depthwise, panel, bias, static_cast<int>(steps), 0, 0, 0, plan_.epilogue.low, plan_.epilogue.high, output);
         }
     }
 

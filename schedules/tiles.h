@@ -11,6 +11,12 @@ namespace sepconv {
 void schedule_padded_tile(Halide::Func strip, Halide::Var lane, Halide::Var block, Halide::RVar inside_x, Halide::RVar inside_y, int lanes,
                           bool narrow);
 
+/// The copy of a plane's rows: vectors of pixels.
+void schedule_copied_tile(Halide::Func strip, Halide::Var x, int lanes);
+
+/// The change of the data format: blocks of lanes × lanes of the dimensions i and j are read, turned in registers and written.
+void schedule_transposed_tile(Halide::Func from, Halide::Func to, Halide::Var i, Halide::Var j, int lanes);
+
 /// The depthwise stage, dimensions (lane, x, y, multiplier, block): `together` neighbouring pixels in registers.
 /// @param one_by_one  the pixels of a block are neighbours; else other blocks lie between them
 void schedule_depthwise_tile(Halide::Func scratch, Halide::Func sum, Halide::RDom taps, const std::vector<Halide::Var> &dimensions,

@@ -23,6 +23,21 @@ void schedule_padded_tile(Func strip, Var lane, Var block, RVar inside_x, RVar i
     }
 }
 
+void schedule_copied_tile(Func strip, Var x, int lanes) { strip.vectorize(x, lanes, TailStrategy::ShiftInwards); }
+
+void schedule_transposed_tile(Func from, Func to, Var i, Var j, int lanes) {
+    if (lanes == 1) return;
+    Var io("io"), ii("ii"), jo("jo"), ji("ji");
+    to.split(i, io, ii, lanes, TailStrategy::ShiftInwards)
+        .split(j, jo, ji, lanes, TailStrategy::ShiftInwards)
+        .reorder(ii, ji, io, jo)
+        .vectorize(ii)
+        .unroll(ji);
+    Func block = from.in(to);
+    const std::vector<Var> dimensions = block.args();  // j, k, i
+    block.compute_at(to, io).store_in(MemoryType::Stack).vectorize(dimensions[0]).unroll(dimensions[2]);
+}
+
 void schedule_depthwise_tile(Func scratch, Func sum, RDom taps, const std::vector<Var> &dimensions, int lanes, int together,
                              bool window_known, bool one_by_one) {
     const Var lane = dimensions[0], x = dimensions[1], y = dimensions[2], multiplier = dimensions[3], block = dimensions[4];

@@ -51,8 +51,18 @@ void expect_row(const Row *row, Stage stage, const BuiltTarget &target, const ch
     EXPECT_EQ(row->stage, stage) << what;
     EXPECT_EQ(std::string(row->target), target.name) << what;
     const bool there = (stage == Stage::padded && row->padded != nullptr) || (stage == Stage::depthwise && row->depthwise != nullptr) ||
-                       (stage == Stage::pointwise && row->pointwise != nullptr) || (stage == Stage::activated && row->activated != nullptr);
+                       (stage == Stage::pointwise && row->pointwise != nullptr) ||
+                       (stage == Stage::activated && row->activated != nullptr) ||
+                       ((stage == Stage::copied || stage == Stage::transposed) && row->moved != nullptr);
     EXPECT_TRUE(there) << what << " " << row->name << " has no function";
+}
+
+// Panel runs; of planes groups of filters, halves down to one.
+std::size_t kinds_of_panels(const Plan &plan, const PackedWeights &packed) {
+    if (!plan.planes()) return packed.runs.size();
+    std::size_t count = 0;
+    while (plan.groups[count] > 0) count++;
+    return count;
 }
 
 bool keeps(int promised, std::int64_t value) { return promised == 0 || promised == value; }
@@ -65,9 +75,14 @@ TEST_P(PlanOf, EveryLegalConfigFindsARow) {
             expect_row(plan.depthwise_strip, Stage::depthwise, target_, "depthwise_strip");
         }
         expect_row(plan.depthwise_single, Stage::depthwise, target_, "depthwise_single");
+        if (plan.transposed) {
+            expect_row(plan.turned, Stage::transposed, target_, "turned");
+            expect_row(plan.turned_single, Stage::transposed, target_, "turned_single");
+            EXPECT_EQ(plan.turned_single->params.lanes, 1);
+        }
         ASSERT_LE(packed.runs.size(), static_cast<std::size_t>(Plan::max_runs));
-        for (std::size_t run = 0; run < packed.runs.size(); run++) {
-            for (const PixelCover &cover : plan.covers[run]) expect_row(cover[0].row, Stage::pointwise, target_, "pointwise");
+        for (std::size_t i = 0; i < kinds_of_panels(plan, packed); i++) {
+            for (const PixelCover &cover : plan.covers[i]) expect_row(cover[0].row, Stage::pointwise, target_, "pointwise");
         }
         if (plan.epilogue.kind != EpilogueKind::clamp && one.config.activation.kind != ActivationKind::sparsemax) {
             expect_row(plan.epilogue.activated, Stage::activated, target_, "activated");
@@ -77,14 +92,13 @@ TEST_P(PlanOf, EveryLegalConfigFindsARow) {
 
 TEST_P(PlanOf, DepthwiseRowsAreOnlyTakenWhereTheirPromisesHold) {
     for_each_plan([&](const RandomLayer &, const PackedWeights &packed, const Plan &plan) {
-        const bool first = plan.format == DataFormat::channels_first;
         for (const Row *row : {plan.depthwise, plan.depthwise_strip, plan.depthwise_single}) {
-            if (first && row == plan.depthwise_strip) continue;
+            if (plan.planes() && row == plan.depthwise_strip) continue;
             ASSERT_NE(row, nullptr);
-            EXPECT_EQ(row->params.strip, !first && row != plan.depthwise) << row->name;
+            EXPECT_EQ(row->params.strip, !plan.planes() && row != plan.depthwise) << row->name;
             const RowParams &p = row->params;
             SCOPED_TRACE(row->name);
-            EXPECT_EQ(p.channels_first, plan.format == DataFormat::channels_first);
+            EXPECT_EQ(p.channels_first, plan.planes());
             EXPECT_EQ(p.lanes, p.channels_first ? target_.lanes : packed.blocks.lanes);
             EXPECT_TRUE(keeps(p.kernel, plan.x.taps) && keeps(p.kernel, plan.y.taps));
             EXPECT_TRUE(keeps(p.kernel, plan.x.kernel)) << "the row expects the window's rows one after the other";
@@ -97,20 +111,23 @@ TEST_P(PlanOf, DepthwiseRowsAreOnlyTakenWhereTheirPromisesHold) {
 
 TEST_P(PlanOf, RowsOfTheProductCoverThePixelsExactly) {
     for_each_plan([&](const RandomLayer &, const PackedWeights &packed, const Plan &plan) {
-        const bool first = plan.format == DataFormat::channels_first;
-        for (std::size_t run = 0; run < packed.runs.size(); run++) {
+        const bool planes = plan.planes();
+        if (planes) {
+            EXPECT_EQ(plan.groups[kinds_of_panels(plan, packed) - 1], 1) << "some filters are in no group";
+        }
+        for (std::size_t run = 0; run < kinds_of_panels(plan, packed); run++) {
             for (int last = 0; last < 2; last++) {
                 std::int64_t covered = 0;
                 for (const PixelPiece &piece : plan.covers[run][last]) {
                     if (piece.row == nullptr) continue;
                     const RowParams &p = piece.row->params;
-                    EXPECT_EQ(p.channels_first, first);
-                    EXPECT_EQ(p.lanes, first ? target_.lanes : packed.runs[run].lanes);
+                    EXPECT_EQ(p.channels_first, planes);
+                    EXPECT_EQ(p.lanes, planes ? target_.lanes : packed.runs[run].lanes);
                     EXPECT_LE(piece.first, covered) << "pixels are left out";
                     EXPECT_GT(piece.first + piece.count, covered);
                     covered = piece.first + piece.count;
-                    if (first) {
-                        EXPECT_EQ(p.rows, packed.runs[run].width);
+                    if (planes) {
+                        EXPECT_EQ(p.rows, plan.groups[run]);
                         EXPECT_EQ((piece.count + p.lanes - 1) / p.lanes % p.vectors, 0) << piece.row->name << " for " << piece.count;
                     } else {
                         EXPECT_EQ(p.vectors, packed.runs[run].vectors);

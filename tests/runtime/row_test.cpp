@@ -337,7 +337,10 @@ void PointwiseRow::channels_first(Random &random, Guard guard) const {
     GuardedFloats bias(random.reals(filters, 1), guard);
     GuardedFloats output((filters - 1) * out_filter + pixels, guard);
     Buffer<3> in(scratch.data(), {{pixels, 1}, {steps, pitch}, {1, 0}});
-    Buffer<3> weights(panel.data(), {{rows, 1}, {steps, rows}, {groups, rows * steps}});
+    // Each group by itself, or neighbours in a wide panel.
+    const bool wide = random.chance(50);
+    const std::int64_t step = wide ? filters : rows, group = wide ? rows : rows * steps;
+    Buffer<3> weights(panel.data(), {{rows, 1}, {steps, step}, {groups, group}});
     Buffer<1> biases(bias.data(), {{filters, 1}});
     Buffer<2> out(output.data(), {{pixels, 1}, {filters, out_filter}});
     const std::vector<float> before = output.values();
@@ -352,9 +355,8 @@ void PointwiseRow::channels_first(Random &random, Guard guard) const {
                 continue;
             }
             double sum = bias.data()[f];
-            for (std::int64_t step = 0; step < steps; step++) {
-                sum += static_cast<double>(scratch.data()[step * pitch + pixel]) *
-                       panel.data()[f / rows * rows * steps + step * rows + f % rows];
+            for (std::int64_t q = 0; q < steps; q++) {
+                sum += static_cast<double>(scratch.data()[q * pitch + pixel]) * panel.data()[f / rows * group + q * step + f % rows];
             }
             expected.push_back(clamp(sum));
             found.push_back(output.data()[at]);
@@ -368,6 +370,62 @@ void PointwiseRow::channels_first(Random &random, Guard guard) const {
 TEST_P(PointwiseRow, MultipliesThePanelsAndClamps) {
     for_each_case(
         [&](Random &random, Guard guard) { params_.channels_first ? channels_first(random, guard) : channels_last(random, guard); });
+}
+
+// ---- copied
+
+class CopiedRow : public RowTest {};
+INSTANTIATE_TEST_SUITE_P(Rows, CopiedRow, testing::ValuesIn(rows_of(Stage::copied)), name_of);
+
+TEST_P(CopiedRow, CopiesTheColumnsOfAPhaseAndNothingBetween) {
+    for_each_case([&](Random &random, Guard guard) {
+        const std::int64_t width = random.in(params_.lanes, 70), height = random.in(1, 5), channels = random.in(1, 3);
+        // The last column of the phase may be the image's last.
+        const std::int64_t in_width = (width - 1) * params_.stride + 1, in_y = in_width + random.in(0, 5),
+                           in_c = in_y * height + random.in(0, 5);
+        const std::int64_t out_y = width + random.in(0, 5), out_c = out_y * height + random.in(0, 5);
+        GuardedFloats image(random.reals((channels - 1) * in_c + (height - 1) * in_y + in_width, 1), guard);
+        GuardedFloats strip((channels - 1) * out_c + (height - 1) * out_y + width, guard);
+        std::vector<float> expected = strip.values();
+        for (std::int64_t c = 0; c < channels; c++) {
+            for (std::int64_t y = 0; y < height; y++) {
+                for (std::int64_t x = 0; x < width; x++) {
+                    expected[c * out_c + y * out_y + x] = image.data()[c * in_c + y * in_y + x * params_.stride];
+                }
+            }
+        }
+        Buffer<3> in(image.data(), {{in_width, 1}, {height, in_y}, {channels, in_c}});
+        Buffer<3> out(strip.data(), {{width, 1}, {height, out_y}, {channels, out_c}});
+        ASSERT_EQ(row_.moved(in, out), 0);
+        EXPECT_TRUE(same_bits(strip.values(), expected));
+        EXPECT_TRUE(strip.surroundings_untouched());
+    });
+}
+
+// ---- transposed
+
+class TransposedRow : public RowTest {};
+INSTANTIATE_TEST_SUITE_P(Rows, TransposedRow, testing::ValuesIn(rows_of(Stage::transposed)), name_of);
+
+TEST_P(TransposedRow, PutsEveryValueInItsPlaceAndNothingBetween) {
+    for_each_case([&](Random &random, Guard guard) {
+        const std::int64_t i = random.in(params_.lanes, 40), j = random.in(params_.lanes, 40), k = random.in(1, 4);
+        // Rows or columns may lie between what is copied, on both sides.
+        const std::int64_t from_k = j + random.in(0, 5), from_i = from_k * k + random.in(0, 5);
+        const std::int64_t to_j = i + random.in(0, 5), to_k = to_j * j + random.in(0, 5);
+        GuardedFloats from(random.reals((i - 1) * from_i + (k - 1) * from_k + j, 1), guard);
+        GuardedFloats to((j - 1) * to_j + (k - 1) * to_k + i, guard);
+        std::vector<float> expected = to.values();
+        for (std::int64_t z = 0; z < k; z++) {
+            for (std::int64_t y = 0; y < j; y++) {
+                for (std::int64_t x = 0; x < i; x++) expected[z * to_k + y * to_j + x] = from.data()[x * from_i + z * from_k + y];
+            }
+        }
+        Buffer<3> in(from.data(), {{j, 1}, {k, from_k}, {i, from_i}}), out(to.data(), {{i, 1}, {j, to_j}, {k, to_k}});
+        ASSERT_EQ(row_.moved(in, out), 0);
+        EXPECT_TRUE(same_bits(to.values(), expected));
+        EXPECT_TRUE(to.surroundings_untouched());
+    });
 }
 
 // ---- activated
@@ -418,7 +476,8 @@ TEST_P(ActivatedRow, AppliesTheFunctionToEveryRow) {
 }
 
 TEST(Rows, EveryStageHasSomeOnThisCpu) {
-    for (const Stage stage : {Stage::padded, Stage::depthwise, Stage::pointwise, Stage::activated}) EXPECT_FALSE(rows_of(stage).empty());
+    for (const Stage stage : {Stage::padded, Stage::depthwise, Stage::pointwise, Stage::activated, Stage::copied, Stage::transposed})
+        EXPECT_FALSE(rows_of(stage).empty());
 }
 
 }  // namespace

@@ -1,0 +1,39 @@
+// The rows of a plane, channels_first, on their way into the strip: with a stride every stride-th column, so that the columns of a phase
+// are neighbours there. The strip's border is the tile loop's.
+#include "Halide.h"
+#include "schedules/tiles.h"
+
+namespace {
+
+using namespace Halide;
+
+class CopiedTile : public Generator<CopiedTile> {
+public:
+    /// Pixels in a vector; a row has at least as many.
+    GeneratorParam<int> lanes{"lanes", 8};
+    GeneratorParam<int> stride{"stride", 1};
+
+    /// (stride·x, y, c)
+    Input<Buffer<float, 3>> image{"image"};
+    /// (x, y, c)
+    Output<Buffer<float, 3>> strip{"strip"};
+
+    void generate() { strip(x, y, c) = image(x * int(stride), y, c); }
+
+    void schedule() {
+        for (int d = 0; d < 3; d++) {
+            image.dim(d).set_min(0);
+            strip.dim(d).set_min(0);
+        }
+        image.dim(0).set_stride(1);
+        strip.dim(0).set_stride(1);
+        sepconv::schedule_copied_tile(strip, x, lanes);
+    }
+
+private:
+    Var x{"x"}, y{"y"}, c{"c"};
+};
+
+}  // namespace
+
+HALIDE_REGISTER_GENERATOR(CopiedTile, copied_tile)
