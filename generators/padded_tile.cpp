@@ -13,6 +13,8 @@ public:
     GeneratorParam<int> lanes{"lanes", 8};
     /// For images with fewer channels than lanes: the lanes beyond are zero.
     GeneratorParam<bool> narrow{"narrow", false};
+    /// With `narrow`: pixels follow each other without a gap, and so many values come after each as fill a vector.
+    GeneratorParam<bool> dense{"dense", false};
 
     /// (c, x, y); (0, 0, 0) is the first pixel of the rectangle that lies inside the image.
     Input<Buffer<float, 3>> image{"image"};
@@ -33,7 +35,9 @@ public:
             strip(lane, margin.x, margin.y, block) = 0.0f;
         }
         inside = RDom(0, inside_x, 0, inside_y, "inside");
-        if (narrow) {
+        if (narrow && dense) {
+            strip(lane, before_x + inside.x, before_y + inside.y, block) = select(lane < channels, image(lane, inside.x, inside.y), 0.0f);
+        } else if (narrow) {
             RDom beyond(0, int(lanes), 0, inside_x, 0, inside_y, "beyond"), within(0, lanes_in, 0, inside_x, 0, inside_y, "within");
             strip(beyond.x, before_x + beyond.y, before_y + beyond.z, block) = 0.0f;
             strip(within.x, before_x + within.y, before_y + within.z, block) = image(within.x, within.y, within.z);
@@ -51,7 +55,7 @@ public:
         strip.dim(1).set_min(0).set_stride(lanes);
         strip.dim(2).set_min(0);
         strip.dim(3).set_min(0);
-        sepconv::schedule_padded_tile(strip, lane, block, inside.x, inside.y, lanes, narrow);
+        sepconv::schedule_padded_tile(strip, lane, block, inside.x, inside.y, lanes, narrow && !dense);
     }
 
 private:

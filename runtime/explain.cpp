@@ -29,7 +29,11 @@ std::vector<Function> functions(const Plan &plan) {
         }
         list.push_back({stage, row->name, row->covers, std::move(why)});
     };
-    add("padded", plan.padded, plan.direct ? "copies the border; the inside is read where it lies" : "copies each tile with its border");
+    add("padded", plan.padded_dense, "copies each tile with its border, where it may read a little further");
+    add("padded", plan.padded,
+        plan.padded_dense != nullptr ? "copies the last columns"
+        : plan.direct                ? "copies the border; the inside is read where it lies"
+                                     : "copies each tile with its border");
     if (!plan.direct) add("copied", plan.copied, "copies each channel's rows into their border");
     add("transposed", plan.turned, "turns tiles to channels_last and back, which costs less than what planes of this size leave unused");
     add("transposed", plan.turned_single, "where fewer columns or channels are left than a block has");

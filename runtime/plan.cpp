@@ -46,7 +46,7 @@ const Row *find_depthwise(const Plan &plan, const BuiltTarget &target, int lanes
 const Row *find_row(const BuiltTarget &target, Stage stage, const RowParams &wanted) {
     for (const Row &row : rows_of(target, stage)) {
         const RowParams &p = row.params;
-        if (p.channels_first == wanted.channels_first && p.lanes == wanted.lanes && p.narrow == wanted.narrow &&
+        if (p.channels_first == wanted.channels_first && p.lanes == wanted.lanes && p.narrow == wanted.narrow && p.dense == wanted.dense &&
             p.vectors == wanted.vectors && (wanted.rows == 0 || p.rows == wanted.rows) && p.stride == wanted.stride &&
             p.activation == std::string_view(wanted.activation)) {
             return &row;
@@ -321,6 +321,8 @@ Plan make_plan(const LayerConfig &config, const PackedWeights &packed, const Bui
         plan.copied_narrow = find_row(target, Stage::copied, {.lanes = 4, .stride = stride});
     } else {
         plan.padded = find_row(target, Stage::padded, {.lanes = depthwise_lanes, .narrow = packed.blocks.narrow});
+        if (packed.blocks.narrow)
+            plan.padded_dense = find_row(target, Stage::padded, {.dense = true, .lanes = depthwise_lanes, .narrow = true});
         // Long rows and strides read the inside where it lies: the copy would cost more than the test that it saves. The borders of a
         // dilation are wide.
         constexpr std::int64_t long_row = 48;

@@ -66,6 +66,7 @@ struct Plan {
 
     // The depthwise stage.
     const Row *padded = nullptr;            ///< channels_last only
+    const Row *padded_dense = nullptr;      ///< the same for most of a row whose few channels follow each other without a gap
     const Row *copied = nullptr;            ///< planes of stride 1 or 2 only; for rows of at least a vector
     const Row *copied_narrow = nullptr;     ///< the same, for rows of at least four pixels
     const Row *turned = nullptr;            ///< where tiles are transposed: in blocks

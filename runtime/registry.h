@@ -24,6 +24,7 @@ using MovedFunction = int (*)(halide_buffer_t *from, halide_buffer_t *to);
 struct RowParams {
     const char *activation = "";
     bool channels_first = false;
+    bool dense = false;
     int dilation = 0;
     int kernel = 0;
     int lanes = 0;

@@ -209,22 +209,37 @@ private:
             pixels.dim(0, shifted ? lanes : channels, 1).dim(1, border_x.inside, in_x_).dim(2, border_y.inside, in_y_ * step);
             Buffer<4> padded(strip);
             padded.dim(0, lanes, 1).dim(1, width, lanes).dim(2, height, lanes * width).dim(3, count, lanes * width * height);
-            if (block == blocks.first) {
-                copy_padded(pixels, shifted ? lanes : channels, border_x, border_y, padded);
-            } else {  // the zeros around are there already
-                Buffer<4> inside(strip + (border_y.before * width + border_x.before) * lanes);
-                inside.dim(0, lanes, 1).dim(1, border_x.inside, lanes).dim(2, border_y.inside, lanes * width);
+            // The columns of the image from one on, where the zeros around are there already.
+            auto rest = [&](std::int64_t from) {
+                Buffer<4> inside(strip + (border_y.before * width + border_x.before + from) * lanes);
+                inside.dim(0, lanes, 1).dim(1, border_x.inside - from, lanes).dim(2, border_y.inside, lanes * width);
                 inside.dim(3, count, lanes * width * height);
-                copy_padded(pixels, shifted ? lanes : channels, {0, border_x.inside}, {0, border_y.inside}, inside);
+                pixels.buffer.host += from * in_x_ * static_cast<std::int64_t>(sizeof(float));
+                pixels.dim(1, border_x.inside - from, in_x_);
+                copy_padded(*plan_.padded, pixels, shifted ? lanes : channels, {0, border_x.inside - from}, {0, border_y.inside}, inside);
+            };
+            const std::int64_t dense =
+                packed_.blocks.narrow && in_x_ == plan_.channels
+                    ? std::clamp<std::int64_t>(plan_.x.input - ceil_div(lanes, channels) + 1 - (column + border_x.before), 0,
+                                               border_x.inside)
+                    : 0;
+            if (block != blocks.first) {
+                rest(0);
+            } else if (dense > 0) {
+                copy_padded(*plan_.padded_dense, pixels, channels, {border_x.before, dense}, border_y, padded);
+                if (dense < border_x.inside) rest(dense);
+            } else {
+                copy_padded(*plan_.padded, pixels, shifted ? lanes : channels, border_x, border_y, padded);
             }
             call_depthwise(x1 - x0 >= plan_.depthwise_strip->params.together ? *plan_.depthwise_strip : *plan_.depthwise_single, tile,
                            padded, block, count, x0, x1, y0, y1, scratch);
         }
     }
 
-    void copy_padded(halide_buffer_t *pixels, std::int64_t channels, const Border &x, const Border &y, halide_buffer_t *padded) const {
-        plan_.padded->padded(pixels, static_cast<int>(channels), static_cast<int>(x.before), static_cast<int>(x.inside),
-                             static_cast<int>(y.before), static_cast<int>(y.inside), padded);
+    static void copy_padded(const Row &function, halide_buffer_t *pixels, std::int64_t channels, const Border &x, const Border &y,
+                            halide_buffer_t *padded) {
+        function.padded(pixels, static_cast<int>(channels), static_cast<int>(x.before), static_cast<int>(x.inside),
+                        static_cast<int>(y.before), static_cast<int>(y.inside), padded);
     }
 
     void call_depthwise(const Row &row, const Tile &tile, halide_buffer_t *padded, std::int64_t block, std::int64_t count, std::int64_t x0,

@@ -9,7 +9,7 @@ namespace sepconv {
 
 /// The copy with its border: vectors of channels.
 void schedule_padded_tile(Halide::Func strip, Halide::Var lane, Halide::Var block, Halide::RVar inside_x, Halide::RVar inside_y, int lanes,
-                          bool narrow);
+                          bool by_value);
 
 /// The copy of a plane's rows: vectors of pixels.
 void schedule_copied_tile(Halide::Func strip, Halide::Var x, int lanes);

@@ -9,13 +9,13 @@ using namespace Halide;
 
 namespace sepconv {
 
-void schedule_padded_tile(Func strip, Var lane, Var block, RVar inside_x, RVar inside_y, int lanes, bool narrow) {
+void schedule_padded_tile(Func strip, Var lane, Var block, RVar inside_x, RVar inside_y, int lanes, bool by_value) {
     strip.vectorize(lane, lanes);
     const int margins = 4;
     for (int i = 0; i < margins; i++) {
         strip.update(i).vectorize(lane, lanes);
     }
-    if (!narrow) {
+    if (!by_value) {
         strip.update(margins).reorder(lane, inside_x, block, inside_y).vectorize(lane, lanes);
     } else {
         strip.update(margins).unscheduled();

@@ -102,9 +102,10 @@ TEST_P(PaddedRow, CopiesTheImageAndSetsTheBorderToZero) {
         const std::int64_t before_y = random.in(0, 3), inside_y = random.in(0, 5), after_y = random.in(0, 3);
         const std::int64_t width = before_x + inside_x + after_x, height = before_y + inside_y + after_y;
         if (width * height == 0) return;
-        const std::int64_t pixel = channels + random.in(0, 3), row = pixel * inside_x + random.in(0, 5);
+        const std::int64_t pixel = channels + (params_.dense ? 0 : random.in(0, 3)), row = pixel * inside_x + random.in(0, 5);
+        const std::int64_t read = params_.dense ? lanes : channels;  // from each pixel on
         const bool any = inside_x > 0 && inside_y > 0;
-        GuardedFloats image(random.reals(any ? (inside_y - 1) * row + (inside_x - 1) * pixel + channels : 0, 1), guard);
+        GuardedFloats image(random.reals(any ? (inside_y - 1) * row + (inside_x - 1) * pixel + read : 0, 1), guard);
         GuardedFloats strip(lanes * width * height * count, guard);
         Buffer<3> in(image.data(), {{channels, 1}, {inside_x, pixel}, {inside_y, row}});
         Buffer<4> out(strip.data(), {{lanes, 1}, {width, lanes}, {height, lanes * width}, {count, lanes * width * height}});
