@@ -3,6 +3,7 @@
 #include "schedules/separable_conv2d.h"
 #include "Halide.h"
 #include "activated.h"
+#include "known_shape.h"
 #include "stages.h"
 
 namespace {
@@ -11,7 +12,9 @@ using namespace Halide;
 
 enum class Padding { Valid, Same };
 
-class SeparableConv2D : public Generator<SeparableConv2D> {
+// The layer's arguments and what is known of its sizes.
+template <typename Form>
+class LayerGenerator : public Generator<Form> {
 public:
     // The layer's arguments, under Keras' names where these are single numbers.
     GeneratorParam<bool> channels_first{"channels_first", false};
@@ -27,7 +30,43 @@ public:
     GeneratorParam<double> a{"a", 0}, b{"b", 0}, c{"c", 0};
     /// Of the input, and of the product; 0: open.
     GeneratorParam<int> height{"height", 0}, width{"width", 0}, channels{"channels", 0}, filters{"filters", 0};
+    /// The weights come as the generator separable_conv2d_packing makes them of Keras' own; every size must be known.
+    GeneratorParam<bool> packed_weights{"packed_weights", false};
+    /// More than one: tiles in parallel, cut for so many threads.
+    GeneratorParam<int> threads{"threads", 1, 1, 1 << 10};
+    /// With every size known, for experiments; 0: chosen by the schedule. Tiles of the image, vectors of filters and pixels of a block of
+    /// the product, neighbouring outputs of the depthwise stage in registers at once.
+    GeneratorParam<int> tiles{"tiles", 0}, vectors{"vectors", 0}, rows{"rows", 0}, together{"together", 0};
 
+protected:
+    sepconv::KnownShape shape() const {
+        auto axis = [&](int size, int kernel, int stride, int dilation) {
+            const Expr before = simplify(zeros_before(size, kernel, stride, dilation));
+            return sepconv::KnownAxis{size, extent(size, kernel, stride, dilation), kernel, stride, dilation, int(*as_const_int(before))};
+        };
+        return {axis(width, kernel_width, stride_x, dilation_x), axis(height, kernel_height, stride_y, dilation_y), channels,
+                depth_multiplier, filters};
+    }
+
+    sepconv::KnownTiles choose_tiles() const {
+        return sepconv::choose_tiles(shape(), {threads, tiles, vectors, rows, together}, this->target);
+    }
+
+    // Keras' rule: outputs, and zeros before the first input.
+    Expr zeros_before(const Expr &size, int kernel, int stride, int dilation) const {
+        if (padding == Padding::Valid) return 0;
+        const Expr outputs = (size + stride - 1) / stride;
+        return max(0, (outputs - 1) * stride + (kernel - 1) * dilation + 1 - size) / 2;
+    }
+    static int valid_extent(int size, int kernel, int stride, int dilation) { return (size - (kernel - 1) * dilation - 1) / stride + 1; }
+    int extent(int size, int kernel, int stride, int dilation) const {
+        if (size == 0) return 0;
+        return padding == Padding::Same ? (size + stride - 1) / stride : valid_extent(size, kernel, stride, dilation);
+    }
+};
+
+class SeparableConv2D : public LayerGenerator<SeparableConv2D> {
+public:
     /// channels_last: (c, x, y, n); channels_first: (x, y, c, n).
     Input<Buffer<float, 4>> input{"input"};
     /// Keras' own layout: (multiplier, c, x, y), and (filter, depthwise channel).
@@ -35,10 +74,16 @@ public:
     Input<Buffer<float, 2>> pointwise_kernel{"pointwise_kernel"};
     /// (filter); not read where use_bias is false.
     Input<Buffer<float, 1>> bias{"bias"};
-    /// channels_last: (filter, x, y, n); channels_first: (x, y, filter, n).
-    Output<Buffer<float, 4>> output{"output"};
+    /// channels_last: (filter, x, y, n); channels_first: (x, y, filter, n). With packed weights x and y are one dimension, the pixels of
+    /// all rows in their order.
+    Output<Buffer<float>> output{"output"};
+
+    void configure() { output.set_dimensions(packed_weights ? 3 : 4); }
 
     void generate() {
+        if (in_tiles()) return generate_known_shape();
+        _halide_user_assert(!packed_weights) << "packed_weights: expected channels_last, height, width, channels and filters above 0, no "
+                                                "autoscheduler, and an activation that does not work along rows\n";
         const int c_at = channels_first ? 2 : 0, x_at = channels_first ? 0 : 1, y_at = channels_first ? 1 : 2;
         const Expr image_width = known(width, input.dim(x_at).extent()), image_height = known(height, input.dim(y_at).extent());
         const Expr image_channels = known(channels, input.dim(c_at).extent());
@@ -86,42 +131,12 @@ public:
             output(order(filter)) = sepconv::activated(stages.pointwise(order(filter)), kind, float(a), float(b), float(c));
         }
 
-        // The sizes that are known, and for autoschedulers a guess at the others.
-        auto say = [&](int promised, int guess, auto dimension) {
-            if (promised > 0) dimension.set_bounds(0, promised);
-            dimension.set_estimate(0, promised > 0 ? promised : guess);
-        };
-        constexpr int guess = 32;
-        const int out_width = extent(width, kernel_width, stride_x, dilation_x),
-                  out_height = extent(height, kernel_height, stride_y, dilation_y);
-        say(channels, guess, input.dim(c_at));
-        say(width, guess, input.dim(x_at));
-        say(height, guess, input.dim(y_at));
-        say(0, 1, input.dim(3));
-        say(multiplier, 0, depthwise_kernel.dim(0));
-        say(channels, guess, depthwise_kernel.dim(1));
-        say(kernel_width, 0, depthwise_kernel.dim(2));
-        say(kernel_height, 0, depthwise_kernel.dim(3));
-        say(filters, guess, pointwise_kernel.dim(0));
-        say(int(channels) * multiplier, guess * multiplier, pointwise_kernel.dim(1));
-        say(filters, guess, bias.dim(0));
-        const bool glu = kind == "glu";
-        say(glu && !channels_first ? filters / 2 : int(filters), guess, output.dim(c_at));
-        say(glu && channels_first ? out_width / 2 : out_width, guess, output.dim(x_at));
-        say(out_height, guess, output.dim(y_at));
-        say(0, 1, output.dim(3));
-        for (int i = 0; i < 4; i++) {
-            input.dim(i).set_min(0);
-            depthwise_kernel.dim(i).set_min(0);
-            output.dim(i).set_min(0);
-        }
-        pointwise_kernel.dim(0).set_min(0);
-        pointwise_kernel.dim(1).set_min(0);
-        bias.dim(0).set_min(0);
+        promise_sizes();
     }
 
     void schedule() {
         if (using_autoscheduler()) return;
+        if (in_tiles()) return sepconv::schedule_known_shape(output, known_stages, shape(), cut);
         const sepconv::LayerSizes sizes{extent(width, kernel_width, stride_x, dilation_x),
                                         extent(height, kernel_height, stride_y, dilation_y),
                                         channels,
@@ -136,24 +151,137 @@ public:
     }
 
 private:
-    static Expr known(int promised, const Expr &given) { return promised > 0 ? Expr(promised) : given; }
+    // Every size is known, and the output has no stage that wants whole rows of it.
+    bool in_tiles() const {
+        const bool known = height > 0 && width > 0 && channels > 0 && filters > 0;
+        return known && !using_autoscheduler() && !channels_first && !sepconv::works_along_rows(activation);
+    }
 
-    // Keras' rule: outputs, and zeros before the first input.
-    Expr zeros_before(const Expr &size, int kernel, int stride, int dilation) const {
-        if (padding == Padding::Valid) return 0;
-        const Expr outputs = (size + stride - 1) / stride;
-        return max(0, (outputs - 1) * stride + (kernel - 1) * dilation + 1 - size) / 2;
+    // Dense, so that every distance in the inner loops is a number; the last extent stays open where it is not given.
+    template <typename Buffer>
+    static void dense(Buffer &buffer, const std::vector<int> &extents) {
+        int stride = 1;
+        for (int i = 0; i < buffer.dimensions(); i++) {
+            auto dimension = buffer.dim(i);
+            dimension.set_min(0).set_stride(stride);
+            if (i == int(extents.size())) return;
+            dimension.set_extent(extents[i]);
+            stride *= extents[i];
+        }
     }
-    static int valid_extent(int size, int kernel, int stride, int dilation) { return (size - (kernel - 1) * dilation - 1) / stride + 1; }
-    int extent(int size, int kernel, int stride, int dilation) const {
-        if (size == 0) return 0;
-        return padding == Padding::Same ? (size + stride - 1) / stride : valid_extent(size, kernel, stride, dilation);
+
+    void generate_known_shape() {
+        const sepconv::KnownShape known = shape();
+        cut = choose_tiles();
+        const sepconv::KnownWeights weights{packed_weights, depthwise_kernel, pointwise_kernel, use_bias ? Func(bias) : Func()};
+        known_stages = sepconv::known_shape(
+            output, input, weights, known, cut,
+            [&](const Expr &value) { return sepconv::activated(value, activation, float(a), float(b), float(c)); },
+            sepconv::keep_order(target));
+        promise_sizes();
+        dense(input, {channels, width, height});
+        if (!packed_weights) {
+            dense(output, {filters, known.x.output, known.y.output});
+        } else {
+            dense(output, {filters, known.x.output * known.y.output});
+            dense(depthwise_kernel, sepconv::packed_taps_extents(known, cut));
+            dense(pointwise_kernel, {sepconv::packed_panels_floats(known, cut), 1});
+            dense(bias, {sepconv::packed_filters(shape(), cut)});
+        }
     }
+
+    void promise_sizes() {
+        // The sizes that are known, and for autoschedulers a guess at the others.
+        auto say = [&](int promised, int guess, auto dimension) {
+            if (promised > 0) dimension.set_bounds(0, promised);
+            dimension.set_estimate(0, promised > 0 ? promised : guess);
+        };
+        constexpr int guess = 32;
+        const int c_at = channels_first ? 2 : 0, x_at = channels_first ? 0 : 1, y_at = channels_first ? 1 : 2;
+        const int out_width = extent(width, kernel_width, stride_x, dilation_x),
+                  out_height = extent(height, kernel_height, stride_y, dilation_y);
+        say(channels, guess, input.dim(c_at));
+        say(width, guess, input.dim(x_at));
+        say(height, guess, input.dim(y_at));
+        say(0, 1, input.dim(3));
+        if (packed_weights) {
+            const std::vector<int> taps = sepconv::packed_taps_extents(shape(), cut);
+            for (int i = 0; i < 4; i++) say(taps[i], 0, depthwise_kernel.dim(i));
+            say(sepconv::packed_panels_floats(shape(), cut), 0, pointwise_kernel.dim(0));
+            say(1, 0, pointwise_kernel.dim(1));
+            say(sepconv::packed_filters(shape(), cut), 0, bias.dim(0));
+        } else {
+            say(depth_multiplier, 0, depthwise_kernel.dim(0));
+            say(channels, guess, depthwise_kernel.dim(1));
+            say(kernel_width, 0, depthwise_kernel.dim(2));
+            say(kernel_height, 0, depthwise_kernel.dim(3));
+            say(filters, guess, pointwise_kernel.dim(0));
+            say(int(channels) * int(depth_multiplier), guess * int(depth_multiplier), pointwise_kernel.dim(1));
+            say(filters, guess, bias.dim(0));
+        }
+        const bool glu = activation.value() == "glu";
+        if (packed_weights) {
+            say(filters, 0, output.dim(channels_first ? 1 : 0));
+            say(out_width * out_height, 0, output.dim(channels_first ? 0 : 1));
+            say(0, 1, output.dim(2));
+        } else {
+            say(glu && !channels_first ? filters / 2 : int(filters), guess, output.dim(c_at));
+            say(glu && channels_first ? out_width / 2 : out_width, guess, output.dim(x_at));
+            say(out_height, guess, output.dim(y_at));
+            say(0, 1, output.dim(3));
+        }
+        for (int i = 0; i < output.dimensions(); i++) output.dim(i).set_min(0);
+        for (int i = 0; i < 4; i++) {
+            input.dim(i).set_min(0);
+            depthwise_kernel.dim(i).set_min(0);
+        }
+        pointwise_kernel.dim(0).set_min(0);
+        pointwise_kernel.dim(1).set_min(0);
+        bias.dim(0).set_min(0);
+    }
+
+    static Expr known(int promised, const Expr &given) { return promised > 0 ? Expr(promised) : given; }
 
     Var x{"x"}, y{"y"}, n{"n"}, channel{"channel"}, q{"q"}, filter{"filter"}, column{"column"}, row{"row"};
     sepconv::LayerStages stages;
+    sepconv::KnownTiles cut;
+    sepconv::KnownStages known_stages;
+};
+
+// Keras' weights as separable_conv2d takes them packed: given the same parameters and target it cuts the layer alike.
+class SeparableConv2DPacking : public LayerGenerator<SeparableConv2DPacking> {
+public:
+    /// As separable_conv2d takes them with packed_weights=false.
+    Input<Buffer<float, 4>> depthwise_kernel{"depthwise_kernel"};
+    Input<Buffer<float, 2>> pointwise_kernel{"pointwise_kernel"};
+    Input<Buffer<float, 1>> bias{"bias"};
+    /// (lane, x, y, block·multiplier), (float, 0) and (filter): generators/known_shape.h.
+    Output<Buffer<float, 4>> taps{"taps"};
+    Output<Buffer<float, 2>> panels{"panels"};
+    Output<Buffer<float, 1>> padded_bias{"padded_bias"};
+
+    void generate() {
+        const sepconv::KnownShape known = shape();
+        const sepconv::KnownTiles cut = choose_tiles();
+        const Func packed_taps = sepconv::packed_taps(depthwise_kernel, known, cut);
+        const Func packed_panels = sepconv::packed_panels(pointwise_kernel, known, cut);
+        const Func packed_bias = sepconv::packed_bias(bias, known);
+        taps(_) = packed_taps(_);
+        panels(_) = packed_panels(_);
+        padded_bias(filter) = use_bias ? packed_bias(filter) : Expr(0.0f);
+        const std::vector<int> extents = sepconv::packed_taps_extents(known, cut);
+        for (int i = 0; i < 4; i++) taps.dim(i).set_bounds(0, extents[i]);
+        panels.dim(0).set_bounds(0, sepconv::packed_panels_floats(known, cut));
+        panels.dim(1).set_bounds(0, 1);
+        padded_bias.dim(0).set_bounds(0, sepconv::packed_filters(shape(), cut));
+    }
+    void schedule() {}
+
+private:
+    Var filter{"filter"};
 };
 
 }  // namespace
 
 HALIDE_REGISTER_GENERATOR(SeparableConv2D, separable_conv2d)
+HALIDE_REGISTER_GENERATOR(SeparableConv2DPacking, separable_conv2d_packing)

@@ -11,6 +11,11 @@ Expr padded_stage(const At &inside, Expr x, Expr y, Expr width, Expr height) {
     return select(in_image, inside(clamp(likely(x), 0, width - 1), clamp(likely(y), 0, height - 1)), 0.0f);
 }
 
+Expr padded_columns_stage(const At &inside, Expr x, Expr y, Expr width) {
+    // The clamp is not `likely`: where Halide decides that alone it drops it, and the select still loads from beside the image.
+    return select(likely(x >= 0) && likely(x < width), inside(clamp(x, 0, width - 1), y), 0.0f);
+}
+
 namespace {
 
 Expr sum_of(const Expr &a, const Expr &b, bool keep_order) { return keep_order ? strict_float(a + b) : a + b; }

@@ -22,6 +22,9 @@ using At = std::function<Halide::Expr(Halide::Expr x, Halide::Expr y)>;
 /// padded: `inside` where the pixel is in the image, zero beside it.
 Halide::Expr padded_stage(const At &inside, Halide::Expr x, Halide::Expr y, Halide::Expr width, Halide::Expr height);
 
+/// The same where rows beside the image are not asked for.
+Halide::Expr padded_columns_stage(const At &inside, Halide::Expr x, Halide::Expr y, Halide::Expr width);
+
 /// Whether sums keep the order that they are written in. With a fused multiply-add the compiler keeps it of itself; without one it
 /// reorders unrolled sums, otherwise in each function, and the last bit would depend on the tile.
 bool keep_order(const Halide::Target &target);

@@ -18,18 +18,25 @@
 extern "C" {
 #define SEPCONV_FUSED(function, ...) \
     int function(halide_buffer_t *, halide_buffer_t *, halide_buffer_t *, halide_buffer_t *, halide_buffer_t *);
+#define SEPCONV_FUSED_PACKED(function, ...)                                                                               \
+    SEPCONV_FUSED(function, )                                                                                             \
+    int function##_packing(halide_buffer_t *, halide_buffer_t *, halide_buffer_t *, halide_buffer_t *, halide_buffer_t *, \
+                           halide_buffer_t *);
 #include "fused_registry.inc"
+#undef SEPCONV_FUSED_PACKED
 #undef SEPCONV_FUSED
 }
 
 namespace sepconv {
 namespace {
 
+using Packing = int (*)(halide_buffer_t *, halide_buffer_t *, halide_buffer_t *, halide_buffer_t *, halide_buffer_t *, halide_buffer_t *);
 using Function = int (*)(halide_buffer_t *, halide_buffer_t *, halide_buffer_t *, halide_buffer_t *, halide_buffer_t *);
 
 struct Fused {
     std::string name, target;
     Function function;
+    Packing packing;  // null: takes Keras' weights
     std::int64_t height, width, channels, filters;
     std::string params;
 };
@@ -41,8 +48,11 @@ std::vector<Fused> all_fused() {
         if (runs_here(*find_target(fused.target))) list.push_back(fused);
     };
 #define SEPCONV_FUSED(function, target, height, width, channels, filters, params) \
-    add({#function, #target, &function, height, width, channels, filters, params});
+    add({#function, #target, &function, nullptr, height, width, channels, filters, params});
+#define SEPCONV_FUSED_PACKED(function, target, height, width, channels, filters, params) \
+    add({#function, #target, &function, &function##_packing, height, width, channels, filters, params});
 #include "fused_registry.inc"
+#undef SEPCONV_FUSED_PACKED
 #undef SEPCONV_FUSED
     return list;
 }
@@ -86,6 +96,12 @@ struct DenseBuffer {
         buffer.dimensions = static_cast<int>(dimensions.size());
         buffer.dim = dimensions.data();
     }
+    std::int64_t count() const {
+        std::int64_t product = 1;
+        for (const halide_dimension_t &dimension : dimensions) product *= dimension.extent;
+        return product;
+    }
+    void use(float *values) { buffer.host = reinterpret_cast<std::uint8_t *>(values); }
 };
 
 std::vector<std::int64_t> reversed(const Shape &shape) { return {shape[3], shape[2], shape[1], shape[0]}; }
@@ -119,8 +135,23 @@ TEST_P(FusedForm, EqualsTheReferenceAndTouchesNothingBesideItsTensors) {
                                  config.use_bias ? config.filters : 0};
         DenseBuffer in(image.data(), reversed(input_shape)), taps(depthwise.data(), reversed(weights.depthwise_shape));
         DenseBuffer matrix(pointwise.data(), {config.filters, depthwise_channels}), biases(bias.data(), {config.filters});
-        DenseBuffer out(found.data(), reversed(output));
-        ASSERT_EQ(fused.function(&in.buffer, &taps.buffer, &matrix.buffer, &biases.buffer, &out.buffer), 0);
+        if (fused.packing == nullptr) {
+            DenseBuffer out(found.data(), reversed(output));
+            ASSERT_EQ(fused.function(&in.buffer, &taps.buffer, &matrix.buffer, &biases.buffer, &out.buffer), 0);
+        } else {
+            DenseBuffer packed_taps(nullptr, {0, 0, 0, 0}), panels(nullptr, {0, 0}), padded_bias(nullptr, {0});
+            auto pack = [&] {
+                return fused.packing(&taps.buffer, &matrix.buffer, &biases.buffer, &packed_taps.buffer, &panels.buffer,
+                                     &padded_bias.buffer);
+            };
+            ASSERT_EQ(pack(), 0);  // without memory: asks for the extents
+            GuardedFloats of_taps(packed_taps.count(), guard), of_panels(panels.count(), guard), of_bias(padded_bias.count(), guard);
+            packed_taps.use(of_taps.data()), panels.use(of_panels.data()), padded_bias.use(of_bias.data());
+            ASSERT_EQ(pack(), 0);
+            const std::int64_t pixels = output[1] * output[2];
+            DenseBuffer out(found.data(), {config.filters, pixels, batch});
+            ASSERT_EQ(fused.function(&in.buffer, &packed_taps.buffer, &panels.buffer, &padded_bias.buffer, &out.buffer), 0);
+        }
 
         const std::vector<double> expected =
             reference::activated(reference::product(config, weights, image.data(), input_shape), config.activation).values;

@@ -1,0 +1,71 @@
+// The layer for a known shape: how it is cut into tiles and blocks on a machine, and the schedule of its stages.
+#pragma once
+
+#include <vector>
+
+#include "Halide.h"
+
+namespace sepconv {
+
+/// One direction of the image.
+struct KnownAxis {
+    int input, output, kernel, stride, dilation;
+    int before;  ///< zeros before the first input
+
+    /// Whether any output reads beside the image.
+    bool has_border() const { return before > 0 || (output - 1) * stride + (kernel - 1) * dilation - before >= input; }
+};
+
+struct KnownShape {
+    KnownAxis x, y;
+    int channels, multiplier, filters;
+
+    int depthwise_channels() const { return channels * multiplier; }
+    int window() const { return x.kernel * y.kernel; }
+};
+
+/// Pixels of a tile that blocks of `rows` pixels cover; `pixels` 0: all of the tile, which then is the only run.
+struct PixelRun {
+    int rows, first, pixels;
+};
+
+/// What may be asked for by hand; 0: chosen.
+struct TileWishes {
+    int threads, tiles, vectors, rows, together;
+};
+
+/// How the output is cut: tiles of whole rows, as many in each as divide evenly, or one more.
+struct KnownTiles {
+    int lanes;          ///< of the depthwise stage
+    int together;       ///< its outputs whose accumulators are in registers at once
+    int count;          ///< of tiles
+    int filter_groups;  ///< threads that share a tile's pixels, each with filters of its own
+    int threads;
+    int filter_lanes, vectors;   ///< of a block of the product, whose accumulators are in registers: vectors × lanes filters, some pixels
+    std::vector<PixelRun> runs;  ///< one or two
+    int pixel_pitch;             ///< pixels that the scratch has room for
+
+    int panel_width() const { return vectors * filter_lanes; }
+};
+
+KnownTiles choose_tiles(const KnownShape &shape, const TileWishes &wishes, const Halide::Target &target);
+
+/// The stages as generators/known_shape.cpp defines them, with the domains that their schedules name.
+struct KnownStages {
+    struct Run {
+        Halide::RDom whole, rest;  ///< of the reduction; `rest` may be undefined
+        Halide::RDom blocks;       ///< of the panel, where there is one
+        Halide::Func accumulated;
+    };
+
+    Halide::Func taps, panels, bias;  ///< packed weights; undefined where they are given packed
+    Halide::Func sum, scratch;        ///< a block of the depthwise stage, and the tile that it fills
+    std::vector<Run> runs;
+    Halide::Func panel;  ///< the tile's results for the filters of one panel; defined where there are two runs
+    Halide::RDom window, columns, pixels;
+    Halide::Var lane, x, strip, y, block, filter, pixel, pixel_block, tile, n;
+};
+
+void schedule_known_shape(Halide::Func output, const KnownStages &stages, const KnownShape &shape, const KnownTiles &tiles);
+
+}  // namespace sepconv

@@ -1,0 +1,200 @@
+// Known shapes on x86: the sizes of tiles and blocks by registers and caches, and the schedule that they fill.
+#include <algorithm>
+#include <limits>
+
+#include "schedules/known_shape.h"
+
+using namespace Halide;
+
+namespace sepconv {
+namespace {
+
+int ceil_div(int a, int b) { return (a + b - 1) / b; }
+
+// What the scratch of a tile may take of the 512 KiB and more that a core has for itself: the panels and the image pass through the rest.
+constexpr int scratch_bytes = 400 << 10;
+
+int registers(const Target &target) { return target.has_feature(Target::AVX512_Skylake) ? 32 : 16; }
+
+int lanes_within(int extent, int lanes) {
+    while (lanes > extent) lanes /= 2;
+    return lanes;
+}
+
+// What a block of rows × vectors accumulators costs, in pixels of work: few leave the multipliers waiting for each other and for
+// what is loaded. Measured on Zen 4.
+double block_cost(int rows, int vectors, const Target &target) {
+    const int accumulators = rows * vectors, enough = target.has_feature(Target::AVX512_Skylake) ? 14 : 12;
+    const double factor = accumulators >= enough ? 1 : accumulators >= 10 ? 1.05 : accumulators >= 8 ? 1.2 : 10.0 / accumulators;
+    return rows * factor + 0.25;
+}
+
+struct Cover {
+    double cost = std::numeric_limits<double>::infinity();
+    std::vector<PixelRun> runs;
+};
+
+// Covers a tile's pixels with blocks of one height or, where `two`, of two; none higher than `most` or than its pixels.
+Cover cover_pixels(int pixels, int most, int vectors, bool two, const Target &target) {
+    Cover best;
+    for (int a = std::min(most, pixels); a >= 1; a--) {
+        const double cost_a = block_cost(a, vectors, target), alone = ceil_div(pixels, a) * cost_a;
+        if (alone < best.cost) best = {alone, {{a, 0, 0}}};
+        for (int b = a - 1; two && b >= 1; b--) {
+            for (int blocks = 1; blocks * a < pixels; blocks++) {
+                const int rest = pixels - blocks * a;
+                // The second run's results are copied: a hundredth is left for that.
+                const double both = (blocks * cost_a + ceil_div(rest, b) * block_cost(b, vectors, target)) * 1.01;
+                if (rest >= b && both < best.cost) best = {both, {{a, 0, blocks * a}, {b, blocks * a, rest}}};
+            }
+        }
+    }
+    return best;
+}
+
+}  // namespace
+
+KnownTiles choose_tiles(const KnownShape &shape, const TileWishes &wishes, const Target &target) {
+    KnownTiles tiles;
+    const int natural = target.natural_vector_size<float>();
+    // Waking another thread costs several microseconds.
+    constexpr double worth_waking = 2e6;
+    const double operations =
+        2.0 * shape.x.output * shape.y.output * shape.depthwise_channels() * (shape.window() + static_cast<double>(shape.filters));
+    tiles.threads = operations < worth_waking ? 1 : std::max(1, wishes.threads);
+    tiles.filter_groups = 1;
+    tiles.lanes = lanes_within(shape.channels, natural);
+    tiles.filter_lanes = lanes_within(shape.filters, natural);
+    tiles.vectors = shape.filters > tiles.filter_lanes ? 2 : 1;
+    // Zen 4 takes a 512-bit multiply-add as two halves, so that vectors of half the width cost it nothing and waste less.
+    constexpr int half = 8, most_halves = 5;
+    if (target.processor_tune == Target::Processor::ZnVer4 && natural == 2 * half && shape.filters % natural > 0 &&
+        shape.filters % natural <= half && shape.filters <= most_halves * half) {
+        tiles.filter_lanes = std::min(tiles.filter_lanes, half);
+        tiles.vectors = ceil_div(shape.filters, tiles.filter_lanes);
+    }
+    if (wishes.vectors > 0) tiles.vectors = wishes.vectors;
+    const int most_rows = wishes.rows > 0 ? wishes.rows : (registers(target) - tiles.vectors - 1) / tiles.vectors;
+
+    const int pixel_bytes = ceil_div(shape.channels, tiles.lanes) * tiles.lanes * shape.multiplier * 4;
+    const int width = shape.x.output, height = shape.y.output;
+    const int most_pixels = std::max(scratch_bytes / pixel_bytes, 4 * most_rows);
+    const int asked = std::min(wishes.tiles, height), fewest = asked > 0 ? asked : ceil_div(height, std::max(1, most_pixels / width));
+    double least = std::numeric_limits<double>::infinity();
+    const int panels = ceil_div(shape.filters, tiles.panel_width());
+    // The depthwise stage beside the product; its multiplications wait more for what they load.
+    const double depthwise = 1.6 * shape.window() / shape.filters;
+    // Fewer rows in a tile may fit the blocks better; each tile reads the panels anew, which is worth a few pixels.
+    for (int count = fewest; count <= (asked > 0 ? asked : std::min(height, 4 * fewest + 3)); count++) {
+        const int low = height / count, more = height % count;
+        const Cover cover = cover_pixels(low * width, most_rows, tiles.vectors, more == 0, target);
+        constexpr double tile_start = 1;
+        const double small = cover.cost + tile_start;
+        const double large =
+            more == 0
+                ? small
+                : ceil_div((low + 1) * width, cover.runs[0].rows) * block_cost(cover.runs[0].rows, tiles.vectors, target) + tile_start;
+        const double all = (count - more) * small + more * large;
+        // Threads share the tiles, or each computes all of them for filters of its own, and the depthwise stage again.
+        const double shared = tiles.threads == 1 ? all * (1 + depthwise) : ceil_div(count, tiles.threads) * large * (1 + depthwise);
+        const double grouped = all * (static_cast<double>(ceil_div(panels, tiles.threads)) / panels + depthwise);
+        const bool groups = tiles.threads > 1 && grouped < shared;
+        const double cost = groups ? grouped : shared;
+        if (cost < least) {
+            least = cost;
+            tiles.count = count, tiles.runs = cover.runs, tiles.filter_groups = groups ? tiles.threads : 1;
+        }
+    }
+    tiles.together = wishes.together > 0 ? wishes.together : std::min(width, 7);
+    // Blocks of channels lie an odd number of cache lines apart: the lanes of a pixel then fall into sets of their own.
+    const int tile_pixels = width * ceil_div(height, tiles.count);
+    const int pixels_of_line = std::max(1, 16 / tiles.lanes), lines = ceil_div(tile_pixels, pixels_of_line);
+    tiles.pixel_pitch = (lines + (lines + 1) % 2) * pixels_of_line;
+    return tiles;
+}
+
+void schedule_known_shape(Func output, const KnownStages &s, const KnownShape &shape, const KnownTiles &tiles) {
+    const int panel = tiles.panel_width();
+    Var outer("outer"), inner("inner"), vector("vector");
+    const TailStrategy tail = shape.filters % panel == 0 ? TailStrategy::RoundUp : TailStrategy::GuardWithIf;
+    output.bound(s.filter, 0, shape.filters);
+    Stage store = output.update();
+    store.allow_race_conditions()
+        .split(s.filter, outer, inner, panel, tail)
+        .split(inner, vector, inner, tiles.filter_lanes)
+        .reorder(inner, vector, s.pixels.x, s.pixels.y, outer, s.pixels.z, s.n)
+        .vectorize(inner)
+        .unroll(vector)
+        .unroll(s.pixels.x);
+    if (tiles.filter_groups > 1) {
+        Var group("group");
+        store.split(outer, group, outer, ceil_div(ceil_div(shape.filters, panel), tiles.filter_groups), TailStrategy::GuardWithIf)
+            .reorder(inner, vector, s.pixels.x, s.pixels.y, outer, s.pixels.z, group, s.n)
+            .parallel(group);
+    } else if (tiles.threads > 1) {
+        store.parallel(s.pixels.z);
+    }
+    Func whole_panel = s.panel;
+    if (whole_panel.defined()) whole_panel.compute_at(output, outer).bound_extent(s.filter, panel);
+    for (std::size_t i = 0; i < s.runs.size(); i++) {
+        const KnownStages::Run &run = s.runs[i];
+        Func accumulated = run.accumulated;
+        if (whole_panel.defined()) {
+            whole_panel.update(static_cast<int>(i))
+                .allow_race_conditions()
+                .split(s.filter, vector, inner, tiles.filter_lanes)
+                .reorder(inner, vector, run.blocks.x, run.blocks.y, s.tile, s.n)
+                .vectorize(inner)
+                .unroll(vector)
+                .unroll(run.blocks.x);
+            accumulated.compute_at(whole_panel, run.blocks.y);
+        } else {
+            accumulated.compute_at(output, s.pixels.y);
+        }
+        accumulated.store_in(MemoryType::Stack)
+            .bound_extent(s.filter, panel)
+            .bound_extent(s.pixel, tiles.runs[i].rows)
+            .vectorize(s.filter, tiles.filter_lanes)
+            .unroll(s.filter)
+            .unroll(s.pixel);
+        for (int part = 0; part < (run.rest.defined() ? 2 : 1); part++) {
+            const RDom &q = part == 0 ? run.whole : run.rest;
+            accumulated.update(part)
+                .reorder(s.filter, s.pixel, q.x, q.y)
+                .vectorize(s.filter, tiles.filter_lanes, TailStrategy::RoundUp)
+                .unroll(s.filter)
+                .unroll(s.pixel);
+        }
+        const int steps = 4;  // of the reduction, unrolled: hides the loop's own instructions behind the multiplications
+        if (tiles.lanes % steps == 0) accumulated.update(0).unroll(run.whole.x, steps);
+    }
+
+    Func scratch = s.scratch;
+    scratch.compute_at(output, s.pixels.z).bound_extent(s.lane, tiles.lanes).bound_storage(s.pixel, tiles.pixel_pitch);
+    // On the stack its pages stay mapped; an allocation of this size may be returned to the system and faulted in again by every call.
+    constexpr int most_stack_bytes = 512 << 10;
+    const int blocks = ceil_div(shape.channels, tiles.lanes) * shape.multiplier;
+    if (tiles.pixel_pitch * tiles.lanes * 4 <= most_stack_bytes / blocks) scratch.store_in(MemoryType::Stack);
+    Stage fill = scratch.update();
+    fill.reorder(s.lane, s.columns.x, s.block, s.columns.y, s.columns.z, s.tile, s.n).vectorize(s.lane, tiles.lanes).unroll(s.columns.x);
+    Func sum = s.sum;
+    sum.compute_at(scratch, s.block)
+        .store_in(MemoryType::Stack)
+        .bound_extent(s.x, tiles.together)
+        .bound_extent(s.lane, tiles.lanes)
+        .vectorize(s.lane)
+        .unroll(s.x);
+    constexpr int unrolled_window = 49;
+    sum.update().reorder(s.lane, s.x, s.window.x, s.window.y).vectorize(s.lane).unroll(s.x);
+    if (shape.window() <= unrolled_window) sum.update().unroll(s.window.x).unroll(s.window.y);
+    // Few blocks in a row: written out, every test for the border is decided.
+    const int strips = ceil_div(shape.x.output, tiles.together);
+    constexpr int written_out = 512;
+    if (strips * tiles.together * shape.window() <= written_out) fill.unroll(s.columns.y);
+
+    for (Func packed : {s.taps, s.panels, s.bias}) {
+        if (packed.defined()) packed.compute_root();
+    }
+}
+
+}  // namespace sepconv
