@@ -261,6 +261,8 @@ public:
     Output<Buffer<float, 1>> padded_bias{"padded_bias"};
 
     void generate() {
+        _halide_user_assert(!channels_first && height > 0 && width > 0 && channels > 0 && filters > 0)
+            << "separable_conv2d_packing: expected channels_last and height, width, channels and filters above 0\n";
         const sepconv::KnownShape known = shape();
         const sepconv::KnownTiles cut = choose_tiles();
         const Func packed_taps = sepconv::packed_taps(depthwise_kernel, known, cut);
