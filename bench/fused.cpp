@@ -95,9 +95,9 @@ bool measure(const nlohmann::json &entry, const std::string &target, bool channe
     const double operations = 2.0 * static_cast<double>(pixels * c * m * (k * k + config.filters));
     fmt::print("{:<26}", name);
     for (const auto &[threads, least] : fused_least) {
-        auto share = [&](double taken) { return 100 * operations / taken / (limit * threads); };
+        const double other = precompiled_least[threads], percent = 100 * operations / (limit * threads);
         fmt::print("  {} thread{}: fused {:>8.1f} us {:>5.1f} %, precompiled {:>8.1f} us {:>5.1f} %", threads, threads > 1 ? "s" : "",
-                   least / 1e3, share(least), precompiled_least[threads] / 1e3, share(precompiled_least[threads]));
+                   least / 1e3, percent / least, other / 1e3, percent / other);
     }
     fmt::print("  of {:.1f} GF/s\n", limit);
     std::fflush(stdout);

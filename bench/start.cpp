@@ -8,6 +8,7 @@
 #include <chrono>
 #include <cstdio>
 #include <cstring>
+#include <exception>
 #include <limits>
 #include <memory>
 #include <nlohmann/json.hpp>
@@ -70,14 +71,20 @@ void measure(const std::string &name, const ShapedLayer &layer) {
 
 int main(int count, char **arguments) {
     using namespace sepconv::bench;
-    const std::string part = count > 1 ? arguments[1] : "";
-    fmt::print("{:<28} {:>14} {:>9} {:>9} {:>6} {:>10} {:>10} {:>6}\n", "microseconds", "", "copy", "make", "", "first", "second", "");
-    for (const char *format : {"channels_last", "channels_first"}) {
-        for (nlohmann::json row : built_in_layers()) {
-            const std::string name = row.at("name");
-            if (name.find(part) == std::string::npos) continue;
-            row["data_format"] = format;
-            measure(name, table_layer(row));
+    try {
+        const std::string part = count > 1 ? arguments[1] : "";
+        fmt::print("{:<28} {:>14} {:>9} {:>9} {:>6} {:>10} {:>10} {:>6}\n", "microseconds", "", "copy", "make", "", "first", "second", "");
+        for (const char *format : {"channels_last", "channels_first"}) {
+            for (nlohmann::json row : built_in_layers()) {
+                const std::string name = row.at("name");
+                if (name.find(part) == std::string::npos) continue;
+                row["data_format"] = format;
+                measure(name, table_layer(row));
+            }
         }
+        return 0;
+    } catch (const std::exception &error) {
+        fmt::print(stderr, "sepconv_bench_start: {}\n", error.what());
+        return 2;
     }
 }
