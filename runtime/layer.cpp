@@ -252,9 +252,8 @@ std::vector<Target> targets() {
 std::string default_target() { return choose_target({}).name; }
 
 std::vector<Pipeline> pipelines() {
-    static constexpr const char *stages[] = {"padded", "depthwise", "pointwise", "activated"};
     std::vector<Pipeline> list;
-    for (const Row &row : all_rows()) list.push_back({row.name, stages[static_cast<int>(row.stage)], row.target, row.covers});
+    for (const Row &row : all_rows()) list.push_back({row.name, sepconv::name(row.stage), row.target, row.covers});
     return list;
 }
 

@@ -98,6 +98,24 @@ constexpr Feature features[] = {{"sse41", halide_target_feature_sse41},
 
 }  // namespace
 
+const char *name(Stage stage) {
+    switch (stage) {
+        case Stage::padded:
+            return "padded";
+        case Stage::depthwise:
+            return "depthwise";
+        case Stage::pointwise:
+            return "pointwise";
+        case Stage::activated:
+            return "activated";
+        case Stage::copied:
+            return "copied";
+        case Stage::transposed:
+            return "transposed";
+    }
+    return "";
+}
+
 std::span<const Row> all_rows() { return rows; }
 
 std::span<const Row> rows_of(const BuiltTarget &target, Stage stage) {

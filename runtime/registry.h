@@ -10,6 +10,9 @@ namespace sepconv {
 
 enum class Stage { padded, depthwise, pointwise, activated, copied, transposed };
 
+/// As the table of pipelines calls it.
+const char *name(Stage stage);
+
 // The functions' arguments are documented where they are declared, in generators/*_tile.cpp.
 using PaddedFunction = int (*)(halide_buffer_t *image, int channels, int before_x, int inside_x, int before_y, int inside_y,
                                halide_buffer_t *strip);

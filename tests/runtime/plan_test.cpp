@@ -2,6 +2,7 @@
 #include "plan.h"
 
 #include <fmt/format.h>
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -228,6 +229,16 @@ TEST(Registry, NoTwoRowsOfATargetHaveOneName) {
     for (const Row &row : all_rows()) names.push_back(fmt::format("{} for {}", row.name, row.target));
     std::sort(names.begin(), names.end());
     EXPECT_EQ(std::adjacent_find(names.begin(), names.end()), names.end());
+}
+
+TEST(Registry, EveryPipelineNamesItsStage) {
+    const std::vector<Pipeline> list = pipelines();
+    ASSERT_EQ(list.size(), all_rows().size());
+    for (std::size_t i = 0; i < list.size(); i++) {
+        const Row &row = all_rows()[i];
+        EXPECT_EQ(list[i].stage, name(row.stage));
+        EXPECT_THAT(row.name, testing::HasSubstr(list[i].stage.substr(0, 4)));  // rows are called after their stages
+    }
 }
 
 TEST(Registry, TheRowsOfATargetAndStageAreTheTablesInItsOrder) {

@@ -214,7 +214,7 @@ SEPCONV_EXPORT sepconv_status sepconv_default_target(const char **target);
 /* One precompiled function. */
 typedef struct sepconv_pipeline {
     const char *name;
-    const char *stage;  /* "padded", "depthwise", "pointwise", "activated" */
+    const char *stage;  /* "padded", "depthwise", "pointwise", "activated", "copied", "transposed" */
     const char *target; /* the name of a sepconv_target */
     const char *covers; /* in words: layout, kernel, stride and dilation class, lanes */
 } sepconv_pipeline;

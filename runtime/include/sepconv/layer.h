@@ -101,7 +101,7 @@ SEPCONV_EXPORT std::string default_target();
 /// One row of the table of pipelines, as built for one target.
 struct Pipeline {
     std::string name;
-    std::string stage;   ///< "padded", "depthwise", "pointwise", "activated"
+    std::string stage;   ///< "padded", "depthwise", "pointwise", "activated", "copied", "transposed"
     std::string target;  ///< the Target's name
     std::string covers;  ///< in words: layout, kernel, stride and dilation class, lanes
 };
