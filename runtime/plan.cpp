@@ -290,8 +290,8 @@ Plan make_plan(const LayerConfig &config, const PackedWeights &packed, const Bui
             tiles_y = std::clamp<std::int64_t>(round_up(others * tiles_y, concurrency) / others, 1, rows);
         }
         // Where rows can't be dealt out evenly, the tasks share each tile instead: every one takes some of its channels and then, once
-        // all are there, some of its filters. That costs two waits a tile.
-        constexpr double cost_of_waiting = 0.03;
+        // all are there, some of its filters. That costs two waits a tile, which a busy machine makes long.
+        constexpr double cost_of_waiting = 0.1;
         const bool halves = packed.blocks.lanes < target.lanes;  // which overlap in the scratch
         const int parts = static_cast<int>(std::min<std::int64_t>(concurrency, halves ? 1 : blocks));
         plan.shared =
