@@ -110,15 +110,19 @@ private:
 
     void work(std::uint64_t index) {
         std::uint64_t seen = 0;
-        auto called = [&](std::uint64_t state) {
-            return (state & open) != 0 && job_of(state) != seen && index < ((state >> invited_shift) & most_workers);
-        };
+        auto invited = [&](std::uint64_t state) { return index < ((state >> invited_shift) & most_workers); };
+        auto called = [&](std::uint64_t state) { return (state & open) != 0 && job_of(state) != seen && invited(state); };
         auto waiting = [&] { return called(state_.load(std::memory_order_acquire)); };
         for (;;) {
             if (!spin_until([&] { return waiting() || ending_.load(std::memory_order_relaxed); })) {
                 std::unique_lock<std::mutex> lock(mutex_);
                 sleeping_.fetch_add(1, std::memory_order_seq_cst);
-                wake_.wait(lock, [&] { return ending_ || called(state_.load(std::memory_order_seq_cst)); });
+                // A job that is over when the thread is awake at last is a reason to look for the next one.
+                const std::uint64_t last = job_of(state_.load(std::memory_order_seq_cst));
+                wake_.wait(lock, [&] {
+                    const std::uint64_t state = state_.load(std::memory_order_seq_cst);
+                    return ending_ || called(state) || (job_of(state) != last && invited(state));
+                });
                 sleeping_.fetch_sub(1, std::memory_order_relaxed);
             }
             if (ending_) return;
