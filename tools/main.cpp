@@ -1,17 +1,21 @@
 // The sepconv command: finds the subcommand, turns errors into messages and exit codes (0 done, 1 failed, 2 the command line, the
-// config or a file is wrong). What each subcommand does is in a file of its name.
+// config or a file is wrong). What each subcommand does is in a file of its name, or in a program of its own.
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <csignal>
 #include <cstdio>
 #include <iostream>
 #include <new>
 #include <string>
+#include <string_view>
 #include <system_error>
+#include <utility>
 #include <vector>
 
+#include "program.h"
 #include "sepconv/layer.h"
 #include "subcommands.h"
 
@@ -19,10 +23,23 @@ namespace {
 
 constexpr int failed = 1, wrong_input = 2;
 
-// "sepconv run" once the subcommand is known, "sepconv" before.
-std::string full_name(const CLI::App &program) {
-    const auto chosen = program.get_subcommands();
-    return chosen.empty() ? "sepconv" : fmt::format("sepconv {}", chosen.front()->get_name());
+// The subcommands that another program does, which takes the arguments behind them as they are. Only their help is the command's own.
+using HandedOver = std::pair<std::string_view, const char *>;
+constexpr std::array handed_over = {HandedOver{"generate", "sepconv-generators"}};
+
+bool asks_for_help(std::string_view argument) { return argument == "-h" || argument == "--help"; }
+
+std::vector<std::string> subcommand_names(const CLI::App &program) {
+    std::vector<std::string> names;
+    for (const CLI::App *each : program.get_subcommands([](const CLI::App *) { return true; })) names.push_back(each->get_name());
+    return names;
+}
+
+// "sepconv run" where the first argument is a subcommand, "sepconv" otherwise.
+std::string full_name(const CLI::App &program, int argc, char **argv) {
+    const std::vector<std::string> known = subcommand_names(program);
+    if (argc < 2 || std::find(known.begin(), known.end(), argv[1]) == known.end()) return "sepconv";
+    return fmt::format("sepconv {}", argv[1]);
 }
 
 int complain(const std::string &name, const std::string &message, int code) {
@@ -40,45 +57,54 @@ int flush_results(const std::string &name) {
 // The first argument names a subcommand or asks about the program.
 void check_subcommand(const CLI::App &program, int argc, char **argv) {
     using sepconv::tools::UsageError;
-    std::vector<std::string> known;
-    for (const CLI::App *each : program.get_subcommands([](const CLI::App *) { return true; })) known.push_back(each->get_name());
+    const std::vector<std::string> known = subcommand_names(program);
     if (argc < 2) throw UsageError(fmt::format("expected a subcommand ({}), found none; try sepconv --help", fmt::join(known, ", ")));
     const std::string first = argv[1];
-    const bool request = first == "-h" || first == "--help" || first == "--version";
+    const bool request = asks_for_help(first) || first == "--version";
     if (request || std::find(known.begin(), known.end(), first) != known.end()) return;
     throw UsageError(fmt::format("expected a subcommand ({}), --help or --version, found \"{}\"", fmt::join(known, ", "), first));
 }
 
-std::string command_line_message(const CLI::App &program, const CLI::ParseError &error) {
+// Does not come back where the first argument names a subcommand of another program's.
+void hand_over(int argc, char **argv) {
+    if (argc > 2 && asks_for_help(argv[2])) return;
+    for (const auto &[subcommand, program] : handed_over) {
+        if (subcommand == argv[1]) sepconv::tools::run_program(program, {argv + 2, argv + argc});
+    }
+}
+
+std::string command_line_message(const CLI::App &program, const std::string &name, const CLI::ParseError &error) {
     const auto chosen = program.get_subcommands();
     const std::vector<std::string> unknown = chosen.empty() ? program.remaining() : chosen.front()->remaining();
     // What follows an unknown option may be its value.
     const std::string problem = unknown.empty() ? error.what() : fmt::format("unknown argument {}", unknown.front());
-    return fmt::format("{} (see {} --help)", problem, full_name(program));
+    return fmt::format("{} (see {} --help)", problem, name);
 }
 
 int run_command(CLI::App &program, int argc, char **argv) {
     using namespace sepconv;
+    const std::string name = full_name(program, argc, argv);
     try {
         check_subcommand(program, argc, argv);
+        hand_over(argc, argv);
         program.parse(argc, argv);
-        return flush_results(full_name(program));
+        return flush_results(name);
     } catch (const CLI::Success &request) {  // --help, --version
         program.exit(request);
         std::cout.flush();
-        return flush_results(full_name(program));
+        return flush_results(name);
     } catch (const CLI::ParseError &error) {
-        return complain(full_name(program), command_line_message(program, error), wrong_input);
+        return complain(name, command_line_message(program, name, error), wrong_input);
     } catch (const tools::Failure &error) {
-        return complain(full_name(program), error.what(), failed);
+        return complain(name, error.what(), failed);
     } catch (const ExecutionError &error) {
-        return complain(full_name(program), error.what(), failed);
+        return complain(name, error.what(), failed);
     } catch (const Error &error) {
-        return complain(full_name(program), error.what(), wrong_input);
+        return complain(name, error.what(), wrong_input);
     } catch (const std::bad_alloc &) {
-        return complain(full_name(program), "there is not enough memory", failed);
+        return complain(name, "there is not enough memory", failed);
     } catch (const std::exception &error) {
-        return complain(full_name(program), error.what(), failed);
+        return complain(name, error.what(), failed);
     }
 }
 
@@ -98,6 +124,7 @@ int main(int argc, char **argv) try {
     sepconv::tools::add_run(program);
     sepconv::tools::add_info(program);
     sepconv::tools::add_explain(program);
+    sepconv::tools::add_generate(program);
 #ifdef SEPCONV_BENCH
     sepconv::tools::add_bench(program);
 #endif

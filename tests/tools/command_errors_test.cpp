@@ -233,6 +233,14 @@ TEST_F(CommandError, IsWrongInputEvenWhereStandardErrorIsClosed) {
     EXPECT_EQ(run({"benchmark"}, [] { close(STDERR_FILENO); }).code, 2);
 }
 
+TEST_F(CommandError, GenerateWithoutItsProgramNamesTheComponent) {
+    const Result result = script("cp $(command -v sepconv) alone; ./alone generate -g separable_conv2d");
+    EXPECT_EQ(result.code, 2);
+    EXPECT_EQ(result.out, "");
+    EXPECT_THAT(result.err, StartsWith("sepconv generate: expected the program sepconv-generators, found none"));
+    EXPECT_THAT(result.err, HasSubstr("component generators"));
+}
+
 TEST_F(CommandError, NoSubcommandListsThem) { expect_error({}, "sepconv: ", {"expected a subcommand (run, info, explain", "found none"}); }
 
 TEST_F(CommandError, UnknownSubcommandListsTheKnownOnes) {

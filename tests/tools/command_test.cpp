@@ -50,7 +50,7 @@ TEST_F(Command, HelpNamesEverySubcommand) {
     const Result result = run({"--help"});
     EXPECT_EQ(result.code, 0);
     EXPECT_EQ(result.err, "");
-    for (const char *name : {"run", "info", "explain"}) EXPECT_THAT(result.out, HasSubstr(fmt::format("\n  {} ", name)));
+    for (const char *name : {"run", "info", "explain", "generate"}) EXPECT_THAT(result.out, HasSubstr(fmt::format("\n  {} ", name)));
 }
 
 TEST_F(Command, RunHelpHasAnExampleThatWorks) {
@@ -71,6 +71,28 @@ TEST_F(Command, ExplainHelpHasAnExampleThatWorks) {
     const std::string example = example_in(run({"explain", "--help"}).out);
     ASSERT_THAT(example, HasSubstr("sepconv explain "));
     EXPECT_EQ(script(example).code, 0);
+}
+
+TEST_F(Command, GenerateHelpHasAnExampleThatWorks) {
+    const std::string example = example_in(run({"generate", "--help"}).out);
+    ASSERT_THAT(example, HasSubstr("sepconv generate "));
+    const Result result = script(example);
+    ASSERT_EQ(result.code, 0) << result.err;
+    EXPECT_THAT(files(), ElementsAre("layer.a", "layer.h"));
+}
+
+TEST_F(Command, GenerateLeavesEveryArgumentToTheGenerators) {
+    // A name of another subcommand, an empty argument and one of the command's own options among them.
+    const Result result = run({"generate", "run", "", "-g", "none", "--version"});
+    EXPECT_NE(result.code, 0);
+    EXPECT_EQ(result.out, "");
+    EXPECT_THAT(result.err, HasSubstr("-g GENERATOR_NAME"));
+}
+
+TEST_F(Command, GenerateFindsItsProgramThroughALinkToTheCommand) {
+    const Result result = script("ln -s $(command -v sepconv) elsewhere; ./elsewhere generate -r runtime -e object -o . target=host");
+    ASSERT_EQ(result.code, 0) << result.err;
+    EXPECT_THAT(files(), ElementsAre("elsewhere", "runtime.o"));
 }
 
 TEST_F(Command, RunWritesWhatTheLibraryComputes) {
