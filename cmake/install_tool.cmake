@@ -3,13 +3,15 @@
 # the command and load Halide from where CMake found it.
 option(SEPCONV_INSTALL_HALIDE "Install libHalide and its autoschedulers beside the programs that load them; OFF where the system has its own" ON)
 
-# sepconv_install_tool(TARGET): the program TARGET, its underscores turned into dashes, as a part of the component `generators`.
+# sepconv_install_tool(TARGET): the program TARGET, its underscores turned into dashes, as a part of the component
+# `generators`; for those who find the package it is then sepconv::TARGET, without a second sepconv.
 function(sepconv_install_tool target)
     string(REPLACE _ - name ${target})
+    string(REGEX REPLACE "^sepconv_" "" exported ${target})
     set(programs ${CMAKE_INSTALL_LIBEXECDIR}/sepconv)
     # An RPATH, not a RUNPATH: the latter does not count where libHalide itself loads an autoscheduler by its name.
     target_link_options(${target} PRIVATE LINKER:--disable-new-dtags)
-    set_target_properties(${target} PROPERTIES OUTPUT_NAME ${name})
+    set_target_properties(${target} PROPERTIES OUTPUT_NAME ${name} EXPORT_NAME ${exported})
     if(SEPCONV_INSTALL_HALIDE)
         set(from ${CMAKE_INSTALL_FULL_LIBEXECDIR}/sepconv)
         cmake_path(RELATIVE_PATH CMAKE_INSTALL_FULL_LIBDIR BASE_DIRECTORY ${from} OUTPUT_VARIABLE to_libraries)
@@ -30,5 +32,5 @@ if(SEPCONV_INSTALL_HALIDE)
         LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR}/sepconv COMPONENT generators)
     find_file(SEPCONV_HALIDE_LICENSE LICENSE.txt HINTS ${Halide_DIR}/../../../share/doc/Halide NO_DEFAULT_PATH REQUIRED
         DOC "Halide's licence, which goes with its libraries")
-    install(FILES ${SEPCONV_HALIDE_LICENSE} DESTINATION ${CMAKE_INSTALL_DOCDIR} RENAME LICENSE.Halide COMPONENT generators)
+    install(FILES ${SEPCONV_HALIDE_LICENSE} DESTINATION ${CMAKE_INSTALL_DATADIR}/doc/sepconv-generators RENAME LICENSE.Halide COMPONENT generators)
 endif()

@@ -29,33 +29,47 @@ configure() {
         -DCMAKE_C_COMPILER="$CC" -DCMAKE_CXX_COMPILER="$CXX" "${@:3}"
 }
 
-# The picture that both examples print: a ninth of red's weight around the pixel (3, 4).
+# The picture that both examples print (blur.txt): a ninth of red's weight around the pixel (3, 4).
 expect_picture() {
     "$@" >picture.txt || fail "$* ended with $?"
-    cat >expected.txt <<'END'
- 0.000 0.000 0.000 0.000 0.000 0.000 0.000 0.000
- 0.000 0.000 0.000 0.000 0.000 0.000 0.000 0.000
- 0.000 0.000 0.000 0.299 0.299 0.299 0.000 0.000
- 0.000 0.000 0.000 0.299 0.299 0.299 0.000 0.000
- 0.000 0.000 0.000 0.299 0.299 0.299 0.000 0.000
- 0.000 0.000 0.000 0.000 0.000 0.000 0.000 0.000
-END
-    diff expected.txt picture.txt || fail "$* printed another picture"
+    diff "$SOURCE/tests/install/blur.txt" picture.txt || fail "$* printed another picture"
 }
 
-# The examples against $PREFIX, built both ways.
-run_examples() {
-    # Neither Halide nor HDF5 may be needed.
-    configure cmake "$SOURCE/examples/link" -DCMAKE_DISABLE_FIND_PACKAGE_Halide=ON -DCMAKE_DISABLE_FIND_PACKAGE_HDF5=ON >cmake.log
-    "$CMAKE" --build cmake >>cmake.log || { cat cmake.log; fail "the examples do not build"; }
-    expect_picture cmake/blur
-    expect_picture cmake/blur_c
-    ! ldd cmake/blur | grep -iE 'halide|hdf5|libzip|llvm' || fail "blur loads what it should not need"
+# loads PROGRAM PATTERN: whether it loads a library whose name or path has the extended regular expression
+loads() {
+    ldd "$1" >loaded.txt
+    grep -iqE "$2" loaded.txt
+}
 
+# The examples against $PREFIX, built with CMake and with pkg-config, with the static library and with the shared one.
+run_examples() {
+    # Neither Halide nor HDF5 may be needed, and with the shared library nothing else either.
+    build_examples static -DBUILD_SHARED_LIBS=OFF
+    build_examples shared -DBUILD_SHARED_LIBS=ON -DCMAKE_DISABLE_FIND_PACKAGE_fmt=ON
+    ! loads static/blur libsepconv || fail "the static library was not taken"
+    loads shared/blur libsepconv.so.0 || fail "the shared library was not taken"
+    ! loads static/blur 'halide|hdf5|libzip|llvm' || fail "blur loads what it should not need"
+    ! loads shared/blur 'halide|hdf5|libzip|llvm' || fail "the shared library loads what it should not need"
+
+    local libraries
+    libraries=$(pkg-config --variable=libdir sepconv)
     # shellcheck disable=SC2046
-    "$CXX" -std=c++20 -Wall -Wextra -Werror "$SOURCE/examples/link/blur.cpp" -o blur $(pkg-config --cflags --libs sepconv)
+    "$CXX" -std=c++20 -Wall -Wextra -Werror "$SOURCE/examples/link/blur.cpp" -o blur $(pkg-config --cflags --libs sepconv) "-Wl,-rpath,$libraries"
     # shellcheck disable=SC2046
-    "$CC" -std=c99 -Wall -Wextra -Werror "$SOURCE/examples/link/blur.c" -o blur_c $(pkg-config --cflags --libs sepconv)
+    "$CC" -std=c99 -Wall -Wextra -Werror "$SOURCE/examples/link/blur.c" -o blur_c $(pkg-config --cflags --libs sepconv) "-Wl,-rpath,$libraries"
+    # shellcheck disable=SC2046
+    "$CC" -std=c99 "$SOURCE/examples/link/blur.c" -o blur_static $(pkg-config --static --cflags --libs sepconv | sed 's/-lsepconv/-l:libsepconv.a/')
     expect_picture ./blur
     expect_picture ./blur_c
+    expect_picture ./blur_static
+    ! loads blur_static libsepconv || fail "pkg-config's static libraries are not enough"
+}
+
+# build_examples FOLDER ARGUMENT...
+build_examples() {
+    configure "$1" "$SOURCE/examples/link" -DCMAKE_DISABLE_FIND_PACKAGE_Halide=ON -DCMAKE_DISABLE_FIND_PACKAGE_HDF5=ON "${@:2}" >"$1.log" ||
+        { cat "$1.log"; fail "the examples do not configure"; }
+    "$CMAKE" --build "$1" >>"$1.log" || { cat "$1.log"; fail "the examples do not build"; }
+    expect_picture "$1/blur"
+    expect_picture "$1/blur_c"
 }

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "sepconv/config.h"
+#include "sepconv/export.h"
 #include "sepconv/layer.h"
 
 namespace sepconv {
@@ -31,15 +32,15 @@ struct ReadOptions {
 };
 
 /// Reads a .npy file: float16, float32 or float64 in either byte order, C or Fortran order.
-Array read_npy(const std::filesystem::path &file, const ReadOptions &options = {});
+SEPCONV_EXPORT Array read_npy(const std::filesystem::path &file, const ReadOptions &options = {});
 
 /// Writes a little-endian C-order float32 .npy file under a temporary name and renames it, so that a failure leaves no trace.
-void write_npy(const std::filesystem::path &file, const Array &array);
+SEPCONV_EXPORT void write_npy(const std::filesystem::path &file, const Array &array);
 /// The same, from values that the caller holds.
-void write_npy(const std::filesystem::path &file, const std::vector<std::int64_t> &shape, const float *values);
+SEPCONV_EXPORT void write_npy(const std::filesystem::path &file, const std::vector<std::int64_t> &shape, const float *values);
 
 /// Reads every array of a .npz file (stored or deflated zip), by its name without ".npy".
-std::map<std::string, Array> read_npz(const std::filesystem::path &file, const ReadOptions &options = {});
+SEPCONV_EXPORT std::map<std::string, Array> read_npz(const std::filesystem::path &file, const ReadOptions &options = {});
 
 /// A layer's weights in Keras' layout, with storage of their own.
 struct StoredWeights {
@@ -48,14 +49,14 @@ struct StoredWeights {
     Array bias;              ///< (F), or empty
 
     /// What Layer takes. Valid while this object lives.
-    Weights view() const;
+    SEPCONV_EXPORT Weights view() const;
 };
 
 /// Weights from an npz with the keys depthwise_kernel, pointwise_kernel and, where the layer has one, bias.
-StoredWeights read_weights_npz(const std::filesystem::path &file, const ReadOptions &options = {});
+SEPCONV_EXPORT StoredWeights read_weights_npz(const std::filesystem::path &file, const ReadOptions &options = {});
 
 /// A config from a file that holds `layer.get_config()` as JSON.
-LayerConfig read_config(const std::filesystem::path &file, const ReadOptions &options = {});
+SEPCONV_EXPORT LayerConfig read_config(const std::filesystem::path &file, const ReadOptions &options = {});
 
 /// A SeparableConv2D in a model file.
 struct ModelLayer {
@@ -66,7 +67,7 @@ struct ModelLayer {
 };
 
 /// A Keras model file: Keras 2 HDF5 (.h5, .hdf5), Keras 3 .keras and .h5. Which it is, is read from the content.
-class ModelFile {
+class SEPCONV_EXPORT ModelFile {
 public:
     /// @param weights  a Keras 3 .weights.h5 for a model whose config stands apart (then `file` is the config as JSON). May be empty.
     explicit ModelFile(const std::filesystem::path &file, const std::filesystem::path &weights = {}, const ReadOptions &options = {});
