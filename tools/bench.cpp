@@ -278,8 +278,7 @@ void add_bench(CLI::App &program) {
     add_input_shape(*subcommand, options->input_shape, "With --config or --model: the input's shape");
     subcommand->add_option("--layers", options->layers, "A table of layers with the fields of bench/layers.json, in place of that one")
         ->type_name("FILE");
-    subcommand->add_option("--data-format", options->data_format, "For the table's layers: channels_last or channels_first")
-        ->type_name("NAME");
+    subcommand->add_option("--data-format", options->data_format, "For the table's layers")->type_name("channels_last|channels_first");
     subcommand->add_option("--batch", options->batch, "For the table's layers: images in one call")->type_name("N")->capture_default_str();
     subcommand->add_option("--threads", options->threads, "Threads to use; 0: all that the machine has")
         ->type_name("N")

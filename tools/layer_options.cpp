@@ -68,9 +68,13 @@ void add_layer_options(CLI::App &subcommand, LayerOptions &options, bool with_we
     subcommand.add_option("--model-weights", options.model_weights, "The .weights.h5 for a model whose config is a .json")
         ->type_name("FILE");
     subcommand.add_option("--layer", options.layer, "The name of the SeparableConv2D in the model")->type_name("NAME");
-    std::string names = "host (the best that this CPU runs, or $SEPCONV_TARGET where it is set)";
-    for (const Target &target : targets()) names += fmt::format(", {}", target.name);
-    subcommand.add_option("--target", options.target, "The instruction set: " + names)->type_name("NAME")->capture_default_str();
+    std::string names = "host";
+    for (const Target &target : targets()) names += "|" + target.name;
+    subcommand
+        .add_option("--target", options.target,
+                    "The instruction set; host is the best that this CPU runs, or $SEPCONV_TARGET where it is set")
+        ->type_name(names)
+        ->capture_default_str();
 }
 
 NamedLayer read_layer(const LayerOptions &options, bool need_weights, const ReadOptions &read) {

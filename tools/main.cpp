@@ -15,6 +15,7 @@
 #include <utility>
 #include <vector>
 
+#include "command_line.h"
 #include "program.h"
 #include "sepconv/layer.h"
 #include "subcommands.h"
@@ -113,22 +114,7 @@ int run_command(CLI::App &program, int argc, char **argv) {
 int main(int argc, char **argv) try {
     // A file that outgrows the user's limit is then an error of the write, which can be reported and cleaned up after.
     std::signal(SIGXFSZ, SIG_IGN);
-    CLI::App program(
-        "Depthwise-separable convolution (tf.keras.layers.SeparableConv2D), compiled ahead of time.\n"
-        "Exit codes: 0 done; 1 failed; 2 the command line, the config or a file is wrong.",
-        "sepconv");
-    program.set_version_flag("--version", "sepconv " + sepconv::version(), "Print the version and leave");
-    program.set_help_flag("-h,--help", "Print this help and leave");
-    program.footer("sepconv SUBCOMMAND --help has the options of a subcommand and an example.");
-    program.require_subcommand(1);
-    sepconv::tools::add_run(program);
-    sepconv::tools::add_info(program);
-    sepconv::tools::add_explain(program);
-    sepconv::tools::add_generate(program);
-#ifdef SEPCONV_BENCH
-    sepconv::tools::add_bench(program);
-#endif
-    return run_command(program, argc, argv);
+    return run_command(*sepconv::tools::command_line(), argc, argv);
 } catch (...) {  // there is no memory even for a message
     return failed;
 }
