@@ -72,6 +72,7 @@ zshed() {
     zsh -fc "function _arguments { print -rl -- \"\$@\" }; function _describe { print -rl -- \${(P)2} }; function compadd { : }
         words=($*); CURRENT=\${#words}; source '$zsh_file'"
 }
+# shellcheck disable=SC2046
 zshed sepconv "''" | cut -d : -f 1 | expect $(cat subcommands.txt)
 zshed sepconv run --target "''" | grep -- '--target=.*(host.*avx2.*)' >targets.txt || fail "zsh: the targets are not offered"
 zshed sepconv run --input "''" | grep -- '--input=.*:FILE:_files' >files.txt || fail "zsh: no files are offered"
