@@ -3,22 +3,21 @@
 #pragma once
 
 #include <cstdint>
-#include <optional>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "config_json.h"
 #include "sepconv/config.h"
 
 namespace sepconv::io {
 
-/// The largest config that is read. Those of the largest published models have one or two megabytes.
-inline constexpr std::uint64_t most_config_bytes = std::uint64_t(1) << 25;
-
 /// One step from a model or wrapper to a layer in it.
 struct LayerStep {
-    std::string name;    ///< the layer's
-    std::string member;  ///< the group in a Keras 3 file: "layers/separable_conv2d_1", or "layer" for what a wrapper holds
+    std::string name;             ///< the layer's
+    std::string member;           ///< the group in a Keras 3 file: "layers/separable_conv2d_1", or "layer" for what a wrapper holds
+    const Json *layer = nullptr;  ///< {"class_name": …, "config": …} in ModelConfig::root
 };
 
 /// A SeparableConv2D as the model's config has it.
@@ -36,6 +35,7 @@ struct ConfiguredLayer {
 struct ModelConfig {
     std::vector<ConfiguredLayer> layers;  ///< in the model's order
     std::string keras_version;            ///< empty where the JSON does not say
+    std::shared_ptr<const Json> root;     ///< the whole config
 };
 
 /// @param source  named in front of every message

@@ -11,6 +11,7 @@
 #include "hdf5_file.h"
 #include "message.h"
 #include "model_config.h"
+#include "model_shapes.h"
 #include "sepconv/error.h"
 #include "sepconv/io.h"
 #include "zip_file.h"
@@ -336,6 +337,19 @@ KerasVersion major_version(const std::string &keras_version, KerasVersion otherw
     return major == "1" || major == "2" ? KerasVersion::keras2 : KerasVersion::keras3;
 }
 
+// What the weights say of an inferred shape: its channels where the model leaves them open.
+InferredShape with_channels(InferredShape inferred, const ModelLayer &layer) {
+    if (inferred.shape.empty() || layer.input_channels == 0) return inferred;
+    std::int64_t &channels = inferred.shape[layer.config.data_format == DataFormat::channels_first ? 1 : 3];
+    if (channels == io::open) channels = layer.input_channels;
+    if (channels != layer.input_channels) {
+        return {inferred.name,
+                {},
+                fmt::format("expected {} channels, as its weights have, found {}", layer.input_channels, shape_text(inferred.shape))};
+    }
+    return inferred;
+}
+
 }  // namespace
 
 struct ModelFile::Content {
@@ -345,6 +359,9 @@ struct ModelFile::Content {
     std::vector<ModelLayer> layers;
     std::vector<WeightPaths> paths;
     std::optional<Hdf5File> weights;
+    // The config of the whole model, as text: parsed, it takes about ten times the memory.
+    std::string config;
+    std::string config_source;
 
     std::size_t find(const std::string &layer) const {
         std::vector<std::size_t> matches;
@@ -381,6 +398,11 @@ ModelFile::ModelFile(const fs::path &file, const fs::path &weights, const ReadOp
 
     io::ModelConfig config;
     std::string form_name;
+    const auto parse = [&](std::string text, const std::string &source) {
+        content.config = std::move(text);
+        content.config_source = source;
+        config = io::parse_model_config(content.config, source);
+    };
     switch (form) {
         case Form::hdf5: {
             content.weights.emplace(file);
@@ -391,7 +413,7 @@ ModelFile::ModelFile(const fs::path &file, const fs::path &weights, const ReadOp
                                 "as JSON is needed too",
                                 content.name));
             }
-            config = io::parse_model_config(text->front(), content.name + ": model_config");
+            parse(text->front(), content.name + ": model_config");
             const auto version = content.weights->strings("", "keras_version");
             if (version && version->size() == 1) config.keras_version = version->front();
             form_name = "HDF5";
@@ -400,7 +422,7 @@ ModelFile::ModelFile(const fs::path &file, const fs::path &weights, const ReadOp
         case Form::zip: {
             const ZipFile archive(file);
             Allowance text_allowance(2 * io::most_config_bytes);
-            config = io::parse_model_config(archive.read("config.json", text_allowance), content.name + ": config.json");
+            parse(archive.read("config.json", text_allowance), content.name + ": config.json");
             if (archive.has("metadata.json")) {
                 config.keras_version =
                     io::json_member(archive.read("metadata.json", text_allowance), "keras_version", content.name + ": metadata.json");
@@ -412,7 +434,7 @@ ModelFile::ModelFile(const fs::path &file, const fs::path &weights, const ReadOp
             break;
         }
         case Form::json: {
-            config = io::parse_model_config(config_text(file), content.name);
+            parse(config_text(file), content.name);
             form_name = "config as JSON";
             if (weights.empty()) break;
             if (form_of(weights) != Form::hdf5) {
@@ -472,6 +494,17 @@ StoredWeights ModelFile::weights(const std::string &layer) const {
 }
 
 const LayerConfig &ModelFile::config(const std::string &layer) const { return content_->layers[content_->find(layer)].config; }
+
+std::vector<InferredShape> ModelFile::input_shapes(const std::optional<std::vector<std::int64_t>> &model_input) const {
+    const io::ModelConfig config = io::parse_model_config(content_->config, content_->config_source);
+    const std::vector<io::ReachedShape> reached = io::input_shapes(config, model_input, content_->name);
+    std::vector<InferredShape> shapes;
+    for (std::size_t i = 0; i < reached.size(); ++i) {
+        const ModelLayer &layer = content_->layers[i];
+        shapes.push_back(with_channels({layer.name, reached[i].shape, reached[i].reason}, layer));
+    }
+    return shapes;
+}
 
 LayerConfig read_config(const fs::path &file, const ReadOptions &options) {
     const std::string text = config_text(file);

@@ -232,5 +232,33 @@ TEST_F(Models, AConfigFileInKeras2sFormHasKeras2sHardSigmoid) {
     EXPECT_EQ(read_config(path).activation.kind, ActivationKind::hard_sigmoid_keras2);
 }
 
+// A model with one layer that has weights for two channels, behind an input of another shape.
+std::string behind_input(const std::string &shape) {
+    return layer("Sequential", R"("name": "m", "layers": [)" + layer("InputLayer", R"("name": "i", "batch_shape": )" + shape) + "," +
+                                   separable("a") + "]");
+}
+
+TEST_F(Models, ChannelsThatTheModelLeavesOpenAreThoseOfTheWeights) {
+    {
+        Hdf5Writer writer(file());
+        writer.strings("/", "model_config", {behind_input("[null, 5, null, null]")});
+        write_weights(writer, "model_weights/a/a", 5);
+        writer.strings("model_weights/a", "weight_names", weight_names({"a"}), 64);
+    }
+    EXPECT_THAT(ModelFile(file()).input_shapes()[0].shape, ElementsAre(-1, 5, -1, 2));
+}
+
+TEST_F(Models, ChannelsThatAreNotThoseOfTheWeightsAreAReason) {
+    {
+        Hdf5Writer writer(file());
+        writer.strings("/", "model_config", {behind_input("[null, 5, 6, 3]")});
+        write_weights(writer, "model_weights/a/a", 5);
+        writer.strings("model_weights/a", "weight_names", weight_names({"a"}), 64);
+    }
+    const std::vector<InferredShape> found = ModelFile(file()).input_shapes();
+    EXPECT_THAT(found[0].shape, testing::IsEmpty());
+    EXPECT_EQ(found[0].reason, "expected 2 channels, as its weights have, found (-1, 5, 6, 3)");
+}
+
 }  // namespace
 }  // namespace sepconv

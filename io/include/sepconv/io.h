@@ -9,6 +9,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -66,6 +67,16 @@ struct ModelLayer {
     std::int64_t input_channels = 0;
 };
 
+/// The shape that a SeparableConv2D inside a model is called with.
+struct InferredShape {
+    std::string name;  ///< as in ModelLayer
+    /// In the order of the layer's data_format, -1 for an extent that the model leaves open. Empty where it is not known.
+    std::vector<std::int64_t> shape;
+    /// Why it is not known: the layer at which the walk stopped and what it is, or that the layer is called with several shapes.
+    /// Empty where it is known.
+    std::string reason;
+};
+
 /// A Keras model file: Keras 2 HDF5 (.h5, .hdf5), Keras 3 .keras and .h5. Which it is, is read from the content.
 class SEPCONV_EXPORT ModelFile {
 public:
@@ -84,6 +95,14 @@ public:
     StoredWeights weights(const std::string &layer) const;
     /// The config of one of them.
     const LayerConfig &config(const std::string &layer) const;
+
+    /// The input shape of each of layers(), in their order, as it follows from the model's own through the layers before it. A layer
+    /// that is not one of Keras' own ends the walk, and those behind it have a reason in place of a shape; but Keras 3 stores the shapes
+    /// of a functional model's tensors, and where the model's input is the stored one, the walk goes on with them.
+    /// @param model_input  in place of the input shape that the model stores: the batch first, -1 for an open extent. A Sequential that
+    ///                     was never built stores none.
+    /// @throws ShapeError  where model_input has another number of dimensions than the stored one, or the model has several inputs.
+    std::vector<InferredShape> input_shapes(const std::optional<std::vector<std::int64_t>> &model_input = {}) const;
 
 private:
     struct Content;
