@@ -63,12 +63,31 @@ std::vector<NamedShape> weight_shapes(const ModelLayer &layer) {
     return shapes;
 }
 
+// null for an extent that the model leaves open; null for the whole where it is not known.
+Json shape_json(const InferredShape &inferred) {
+    if (!inferred.reason.empty()) return nullptr;
+    Json shape = Json::array();
+    for (const std::int64_t extent : inferred.shape) shape.push_back(extent < 0 ? Json(nullptr) : Json(extent));
+    return shape;
+}
+
+std::string shape_words(const InferredShape &inferred) {
+    if (!inferred.reason.empty()) return "not known: " + inferred.reason;
+    std::vector<std::string> extents;
+    for (const std::int64_t extent : inferred.shape) extents.push_back(extent < 0 ? "?" : fmt::format("{}", extent));
+    return fmt::format("({})", fmt::join(extents, ", "));
+}
+
 Json model_json(const std::string &file, const ModelFile &model) {
     Json layers = Json::array();
-    for (const ModelLayer &layer : model.layers()) {
+    const std::vector<InferredShape> shapes = model.input_shapes();
+    for (std::size_t i = 0; i < shapes.size(); ++i) {
+        const ModelLayer &layer = model.layers()[i];
         Json weights = Json::object();
         for (const auto &[name, shape] : weight_shapes(layer)) weights[name] = shape;
         layers.push_back({{"name", layer.name},
+                          {"input_shape", shape_json(shapes[i])},
+                          {"input_shape_unknown", shapes[i].reason.empty() ? Json(nullptr) : Json(shapes[i].reason)},
                           {"input_channels", layer.input_channels == 0 ? Json(nullptr) : Json(layer.input_channels)},
                           {"weights", weights},
                           {"config", Json::parse(to_json(layer.config))}});
@@ -134,10 +153,13 @@ std::string pipelines_text() {
 std::string model_text(const std::string &file, const ModelFile &model) {
     std::string text =
         fmt::format("model      {}\nformat     {}\nlayers     {} SeparableConv2D\n", file, model.format(), model.layers().size());
-    for (const ModelLayer &layer : model.layers()) {
+    const std::vector<InferredShape> shapes = model.input_shapes();
+    for (std::size_t i = 0; i < shapes.size(); ++i) {
+        const ModelLayer &layer = model.layers()[i];
         LayerConfig computed = layer.config;
         computed.training.clear();  // long, and changes nothing of what is computed
-        text += fmt::format("\n{}\n  config            {}\n", layer.name, to_json(computed));
+        text +=
+            fmt::format("\n{}\n  config            {}\n  input shape       {}\n", layer.name, to_json(computed), shape_words(shapes[i]));
         if (layer.input_channels == 0) {
             text += "  weights           none in the file\n";
             continue;

@@ -34,6 +34,12 @@ std::vector<Model> read_models() {
     return models;
 }
 
+// The shapes that reach the layers of one file, by the layers' names.
+nlohmann::json input_shapes(const std::string &file) {
+    static const nlohmann::json all = nlohmann::json::parse(std::ifstream(folder / ".." / "shapes" / "shapes.json"));
+    return all["models/" + file][0]["layers"];
+}
+
 const Array &expected_array(const std::string &name) {
     static const std::map<std::string, Array> arrays = read_npz(folder / "expected.npz");
     return arrays.at(name);
@@ -80,6 +86,18 @@ TEST_P(CommandOnModel, InfoListsTheLayersWithTheirWeightShapes) {
                     testing::ElementsAre(facts["kernel_size"][0], facts["kernel_size"][1], channels, multiplier));
         EXPECT_THAT(layer["weights"]["pointwise_kernel"], testing::ElementsAre(1, 1, channels * multiplier, filters));
         EXPECT_EQ(layer["weights"].contains("bias"), facts["use_bias"]);
+    }
+}
+
+TEST_P(CommandOnModel, InfoShowsTheShapeThatReachesEachLayer) {
+    const Result result = run(joined({"info", "--json"}, GetParam().arguments));
+    ASSERT_EQ(result.code, 0) << result.err;
+    const auto model = nlohmann::json::parse(result.out)["model"];
+    const auto shapes = input_shapes(GetParam().file);
+    ASSERT_EQ(model["layers"].size(), shapes.size());
+    for (const auto &layer : model["layers"]) {
+        EXPECT_EQ(layer["input_shape"], shapes[layer["name"].get<std::string>()]) << layer["name"];
+        EXPECT_EQ(layer["input_shape_unknown"], nullptr) << layer["name"];
     }
 }
 

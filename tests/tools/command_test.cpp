@@ -189,6 +189,18 @@ TEST_F(Command, InfoInWordsShowsEveryRowOfTheTable) {
     for (const Pipeline &row : pipelines()) EXPECT_THAT(result.out, HasSubstr(fmt::format("{:<10} {} ", row.stage, row.name)));
 }
 
+TEST_F(Command, InfoInWordsShowsTheShapeThatReachesALayerOrWhyItIsNotKnown) {
+    const std::string layer = R"({"class_name": "SeparableConv2D", "config": {"filters": 4, "kernel_size": 1, "name": )";
+    write("m.json", R"({"class_name": "Sequential", "config": {"name": "m", "layers": [
+        {"class_name": "InputLayer", "config": {"name": "i", "batch_shape": [null, 8, 9, 3]}},
+        )" + layer + R"("a"}}, {"class_name": "Lambda", "config": {"name": "crop"}}, )" +
+                        layer + R"("b"}}]}})");
+    const Result result = run({"info", "--model", "m.json"});
+    ASSERT_EQ(result.code, 0) << result.err;
+    EXPECT_THAT(result.out, HasSubstr("\n  input shape       (?, 8, 9, 3)\n"));
+    EXPECT_THAT(result.out, HasSubstr("\n  input shape       not known: Lambda 'crop' is no stock layer whose output shape is known\n"));
+}
+
 TEST_F(Command, ExplainInWordsNamesTheFunctions) {
     write_layer();
     const Result result = run({"explain", "--config", "layer.json", "--input-shape", "1,60,60,8"});
