@@ -499,6 +499,7 @@ std::vector<InferredShape> ModelFile::input_shapes(const std::optional<std::vect
     const io::ModelConfig config = io::parse_model_config(content_->config, content_->config_source);
     const std::vector<io::ReachedShape> reached = io::input_shapes(config, model_input, content_->name);
     std::vector<InferredShape> shapes;
+    shapes.reserve(reached.size());
     for (std::size_t i = 0; i < reached.size(); ++i) {
         const ModelLayer &layer = content_->layers[i];
         shapes.push_back(with_channels({layer.name, reached[i].shape, reached[i].reason}, layer));

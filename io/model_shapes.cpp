@@ -47,7 +47,7 @@ std::string in_words(const Place &place) {
     // The outermost model is not among the names of the listing either.
     for (const Place *each = place.around; each != nullptr && each->around != nullptr; each = each->around) {
         const std::string name(layer_name(each->layer).substr(0, 60));
-        around = around.empty() ? name : name + "/" + around;
+        around = around.empty() ? name : fmt::format("{}/{}", name, around);
     }
     std::string text = fmt::format("{} {}", string_member(place.layer, "class_name").substr(0, 60), in_quotes(layer_name(place.layer)));
     return around.empty() ? text : fmt::format("{} in {}", text, in_quotes(around));
@@ -244,14 +244,14 @@ private:
     }
 
     void add_reference(const Json &list, const Json *recorded, Node &node) {
-        const auto reference = read_reference(list);
+        std::optional<Reference> reference = read_reference(list);
         if (!reference) {
             node.fault =
                 fmt::format("takes an output of {}, which the model does not have", in_quotes(list[0].get_ref<const std::string &>()));
             return;
         }
-        node.operands.push_back({*reference, {}});
-        node.operands.back().from->recorded = recorded;
+        reference->recorded = recorded;
+        node.operands.push_back({reference, {}});
     }
 
     std::optional<Reference> read_reference(const Json &list) const {
@@ -522,6 +522,7 @@ private:
             outputs[i] = stop(inner, fmt::format("{} takes its own output, by its inbound_nodes", in_words(inner)));
         }
         std::vector<Tensor> results;
+        results.reserve(graph.outputs.size());
         for (const Reference &output : graph.outputs) results.push_back(value(place, graph, output, outputs));
         return results;
     }
@@ -541,10 +542,10 @@ private:
                 inputs.push_back({operand.constant, nullptr});
                 continue;
             }
-            Tensor input = value(place, graph, *operand.from, outputs);
+            inputs.push_back(value(place, graph, *operand.from, outputs));
             const Json *recorded = operand.from->recorded;
-            const auto shape = !input.known() && as_recorded && recorded != nullptr ? read_shape(*recorded) : std::nullopt;
-            inputs.push_back(shape ? Tensor{*shape, nullptr} : std::move(input));
+            if (inputs.back().known() || !as_recorded || recorded == nullptr) continue;
+            if (const auto shape = read_shape(*recorded)) inputs.back() = {*shape, nullptr};
         }
         return call(inner, inputs, *node.arguments);
     }
@@ -609,6 +610,7 @@ std::vector<ReachedShape> input_shapes(const ModelConfig &model, const std::opti
     }
     walk.call({*model.root, nullptr}, inputs, nothing);
     std::vector<ReachedShape> shapes;
+    shapes.reserve(model.layers.size());
     for (const ConfiguredLayer &layer : model.layers) shapes.push_back(walk.reached(layer));
     return shapes;
 }

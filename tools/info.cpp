@@ -74,6 +74,7 @@ Json shape_json(const InferredShape &inferred) {
 std::string shape_words(const InferredShape &inferred) {
     if (!inferred.reason.empty()) return "not known: " + inferred.reason;
     std::vector<std::string> extents;
+    extents.reserve(inferred.shape.size());
     for (const std::int64_t extent : inferred.shape) extents.push_back(extent < 0 ? "?" : fmt::format("{}", extent));
     return fmt::format("({})", fmt::join(extents, ", "));
 }
