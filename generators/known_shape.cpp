@@ -159,9 +159,10 @@ KnownStages known_shape(Func output, Func input, const KnownWeights &weights, co
         s.runs.push_back(product);
     }
 
-    const int tile_count = tiles.count;
-    auto store = [&](const Expr &pixel, const Expr &tile, const Expr &value) {
-        const TileAt at(shape, tiles, tile);
+    // The tiles of each thread, one thread after the other.
+    auto tile_of = [&](const RDom &pixels) { return simplify(pixels.w * tiles.tiles_of_group() + pixels.z); };
+    auto store = [&](const Expr &pixel, const Expr &value) {
+        const TileAt at(shape, tiles, tile_of(s.pixels));
         const Expr of_all = at.first * shape.x.output + pixel;
         if (weights.packed) {
             output(s.filter, s.pixel, s.n) = undef<float>();
@@ -173,11 +174,12 @@ KnownStages known_shape(Func output, Func input, const KnownWeights &weights, co
     };
     if (tiles.runs.size() == 1) {
         const PixelRun &run = tiles.runs.front();
-        s.pixels = RDom(0, run.rows, 0, ceil_div(of_tile.most_pixels, run.rows), 0, tile_count, "pixels");
-        const TileAt at(shape, tiles, s.pixels.z);
+        s.pixels = RDom(0, run.rows, 0, ceil_div(of_tile.most_pixels, run.rows), 0, tiles.tiles_of_group(), 0, tiles.tile_groups, "pixels");
+        const Expr tile = tile_of(s.pixels);
+        const TileAt at(shape, tiles, tile);
         if (!is_const(at.pixels)) s.pixels.where(s.pixels.y * run.rows < at.pixels);
-        store(first_of_block(run, s.pixels.y, at.pixels) + s.pixels.x, s.pixels.z,
-              s.runs.front().accumulated(s.filter, s.pixels.x, s.pixels.y, s.pixels.z, s.n));
+        store(first_of_block(run, s.pixels.y, at.pixels) + s.pixels.x,
+              s.runs.front().accumulated(s.filter, s.pixels.x, s.pixels.y, tile, s.n));
     } else {
         s.panel = Func("panel");
         s.panel(s.filter, s.pixel, s.tile, s.n) = undef<float>();
@@ -187,8 +189,8 @@ KnownStages known_shape(Func output, Func input, const KnownWeights &weights, co
             s.panel(s.filter, first_of_block(run, blocks.y, of_tile.pixels) + blocks.x, s.tile, s.n) =
                 s.runs[i].accumulated(s.filter, blocks.x, blocks.y, s.tile, s.n);
         }
-        s.pixels = RDom(0, 1, 0, of_tile.most_pixels, 0, tile_count, "pixels");
-        store(s.pixels.y, s.pixels.z, s.panel(s.filter, s.pixels.y, s.pixels.z, s.n));
+        s.pixels = RDom(0, 1, 0, of_tile.most_pixels, 0, tiles.tiles_of_group(), 0, tiles.tile_groups, "pixels");
+        store(s.pixels.y, s.panel(s.filter, s.pixels.y, tile_of(s.pixels), s.n));
     }
     return s;
 }

@@ -36,16 +36,17 @@ struct TileWishes {
 
 /// How the output is cut: tiles of whole rows, as many in each as divide evenly, or one more.
 struct KnownTiles {
-    int lanes;          ///< of the depthwise stage
-    int together;       ///< its outputs whose accumulators are in registers at once
-    int count;          ///< of tiles
-    int filter_groups;  ///< threads that share a tile's pixels, each with filters of its own
-    int threads;
+    int lanes;                   ///< of the depthwise stage
+    int together;                ///< its outputs whose accumulators are in registers at once
+    int count;                   ///< of tiles
+    int tile_groups;             ///< threads that share the tiles, each with as many of them
+    int filter_groups;           ///< threads that share a tile's pixels, each with filters of its own; one of both is 1
     int filter_lanes, vectors;   ///< of a block of the product, whose accumulators are in registers: vectors × lanes filters, some pixels
     std::vector<PixelRun> runs;  ///< one or two
     int pixel_pitch;             ///< pixels that the scratch has room for
 
     int panel_width() const { return vectors * filter_lanes; }
+    int tiles_of_group() const { return count / tile_groups; }
 };
 
 KnownTiles choose_tiles(const KnownShape &shape, const TileWishes &wishes, const Halide::Target &target);

@@ -1,6 +1,7 @@
 // Known shapes on x86: the sizes of tiles and blocks by registers and caches, and the schedule that they fill.
 #include <algorithm>
 #include <limits>
+#include <map>
 
 #include "schedules/known_shape.h"
 
@@ -52,17 +53,25 @@ Cover cover_pixels(int pixels, int most, int vectors, bool two, const Target &ta
     return best;
 }
 
+// What tiles of a height's whole part and, where it does not divide, of a row more cost.
+struct TileCost {
+    double small, large;
+    std::vector<PixelRun> runs;
+};
+
+// Waking another thread costs several microseconds.
+int worthwhile_threads(const KnownShape &shape, int asked) {
+    constexpr double worth_waking = 1e6;  // operations
+    const double operations =
+        2.0 * shape.x.output * shape.y.output * shape.depthwise_channels() * (shape.window() + static_cast<double>(shape.filters));
+    return std::max(1, static_cast<int>(std::min<double>(asked, operations / worth_waking)));
+}
+
 }  // namespace
 
 KnownTiles choose_tiles(const KnownShape &shape, const TileWishes &wishes, const Target &target) {
     KnownTiles tiles;
     const int natural = target.natural_vector_size<float>();
-    // Waking another thread costs several microseconds.
-    constexpr double worth_waking = 2e6;
-    const double operations =
-        2.0 * shape.x.output * shape.y.output * shape.depthwise_channels() * (shape.window() + static_cast<double>(shape.filters));
-    tiles.threads = operations < worth_waking ? 1 : std::max(1, wishes.threads);
-    tiles.filter_groups = 1;
     tiles.lanes = lanes_within(shape.channels, natural);
     tiles.filter_lanes = lanes_within(shape.filters, natural);
     tiles.vectors = shape.filters > tiles.filter_lanes ? 2 : 1;
@@ -80,29 +89,44 @@ KnownTiles choose_tiles(const KnownShape &shape, const TileWishes &wishes, const
     const int width = shape.x.output, height = shape.y.output;
     const int most_pixels = std::max(scratch_bytes / pixel_bytes, 4 * most_rows);
     const int asked = std::min(wishes.tiles, height), fewest = asked > 0 ? asked : ceil_div(height, std::max(1, most_pixels / width));
-    double least = std::numeric_limits<double>::infinity();
     const int panels = ceil_div(shape.filters, tiles.panel_width());
     // The depthwise stage beside the product; its multiplications wait more for what they load.
     const double depthwise = 1.6 * shape.window() / shape.filters;
-    // Fewer rows in a tile may fit the blocks better; each tile reads the panels anew, which is worth a few pixels.
-    for (int count = fewest; count <= (asked > 0 ? asked : std::min(height, 4 * fewest + 3)); count++) {
+    double least = std::numeric_limits<double>::infinity();
+    std::map<int, TileCost> costs;
+    auto cost_of = [&](int count) -> const TileCost & {
+        if (const auto known = costs.find(count); known != costs.end()) return known->second;
         const int low = height / count, more = height % count;
         const Cover cover = cover_pixels(low * width, most_rows, tiles.vectors, more == 0, target);
         constexpr double tile_start = 1;
-        const double small = cover.cost + tile_start;
-        const double large =
-            more == 0
-                ? small
-                : ceil_div((low + 1) * width, cover.runs[0].rows) * block_cost(cover.runs[0].rows, tiles.vectors, target) + tile_start;
-        const double all = (count - more) * small + more * large;
+        const int rows = cover.runs[0].rows;
+        const double large = ceil_div((low + 1) * width, rows) * block_cost(rows, tiles.vectors, target);
+        return costs[count] = {cover.cost + tile_start, more == 0 ? 0 : large + tile_start, cover.runs};
+    };
+    auto take = [&](double cost, int count, int tile_groups, int filter_groups) {
+        if (cost >= least) return;
+        least = cost;
+        tiles.count = count, tiles.tile_groups = tile_groups, tiles.filter_groups = filter_groups;
+        tiles.runs = cost_of(count).runs;
+    };
+    for (int threads = 1; threads <= worthwhile_threads(shape, wishes.threads); threads++) {
+        // Fewer rows in a tile may fit the blocks better; each tile reads the panels anew, which is worth a few pixels.
+        const int most_tiles = std::min(height, 4 * fewest + 3);
         // Threads share the tiles, or each computes all of them for filters of its own, and the depthwise stage again.
-        const double shared = tiles.threads == 1 ? all * (1 + depthwise) : ceil_div(count, tiles.threads) * large * (1 + depthwise);
-        const double grouped = all * (static_cast<double>(ceil_div(panels, tiles.threads)) / panels + depthwise);
-        const bool groups = tiles.threads > 1 && grouped < shared;
-        const double cost = groups ? grouped : shared;
-        if (cost < least) {
-            least = cost;
-            tiles.count = count, tiles.runs = cover.runs, tiles.filter_groups = groups ? tiles.threads : 1;
+        const int first = ceil_div(fewest, threads) * threads;
+        for (int count = first; count <= std::min(height, std::max(most_tiles, first)); count += threads) {
+            if (asked > 0 && count != asked) continue;
+            const TileCost &cost = cost_of(count);
+            const int share = count / threads, large = std::max(0, ceil_div(height, threads) - height / count * share);
+            take((large * cost.large + (share - large) * cost.small) * (1 + depthwise), count, threads, 1);
+        }
+        const int panels_of_group = ceil_div(panels, threads), groups = ceil_div(panels, panels_of_group);
+        for (int count = fewest; groups > 1 && count <= std::max(most_tiles, fewest); count++) {
+            if (asked > 0 && count != asked) continue;
+            const TileCost &cost = cost_of(count);
+            const int large = height % count;
+            const double all = large * cost.large + (count - large) * cost.small;
+            take(all * (static_cast<double>(panels_of_group) / panels + depthwise), count, 1, groups);
         }
     }
     tiles.together = wishes.together > 0 ? wishes.together : std::min(width, 7);
@@ -122,17 +146,17 @@ void schedule_known_shape(Func output, const KnownStages &s, const KnownShape &s
     store.allow_race_conditions()
         .split(s.filter, outer, inner, panel, tail)
         .split(inner, vector, inner, tiles.filter_lanes)
-        .reorder(inner, vector, s.pixels.x, s.pixels.y, outer, s.pixels.z, s.n)
+        .reorder(inner, vector, s.pixels.x, s.pixels.y, outer, s.pixels.z, s.n, s.pixels.w)
         .vectorize(inner)
         .unroll(vector)
         .unroll(s.pixels.x);
     if (tiles.filter_groups > 1) {
         Var group("group");
         store.split(outer, group, outer, ceil_div(ceil_div(shape.filters, panel), tiles.filter_groups), TailStrategy::GuardWithIf)
-            .reorder(inner, vector, s.pixels.x, s.pixels.y, outer, s.pixels.z, group, s.n)
+            .reorder(inner, vector, s.pixels.x, s.pixels.y, outer, s.pixels.z, s.n, s.pixels.w, group)
             .parallel(group);
-    } else if (tiles.threads > 1) {
-        store.parallel(s.pixels.z);
+    } else if (tiles.tile_groups > 1) {
+        store.parallel(s.pixels.w);
     }
     Func whole_panel = s.panel;
     if (whole_panel.defined()) whole_panel.compute_at(output, outer).bound_extent(s.filter, panel);

@@ -1,0 +1,83 @@
+#!/usr/bin/env python3
+"""Holds the lowered statement of separable_conv2d with packed weights to what its callers rely on: one parallel loop of a constant count,
+and scratch of constant size inside it.
+
+    statement_test.py [TEST...]    with the path of the generators in SEPCONV_GENERATORS
+"""
+import os
+import re
+import subprocess
+import tempfile
+import unittest
+from pathlib import Path
+
+GENERATORS = os.environ["SEPCONV_GENERATORS"]
+MANY_ROWS = {"height": 33, "width": 32, "channels": 64, "filters": 64}
+MANY_FILTERS = {"height": 3, "width": 3, "channels": 256, "filters": 1024}
+SMALL = {"height": 5, "width": 5, "channels": 8, "filters": 16}
+TWO_HEIGHTS = {"height": 7, "width": 7, "channels": 1024, "filters": 1024}
+
+
+def statement(**params):
+    """Halide's lowered statement."""
+    words = [f"{name}={value}" for name, value in {"packed_weights": "true", "padding": "same", **params}.items()]
+    with tempfile.TemporaryDirectory() as folder:
+        subprocess.run([GENERATORS, "-g", "separable_conv2d", "-f", "layer", "-e", "stmt", "-o", folder,
+                        "target=x86-64-linux-avx2-avx-f16c-fma-sse41", *words], check=True)
+        return (Path(folder) / "layer.stmt").read_text()
+
+
+def parallel_loops(text):
+    """The extents of the parallel loops, as they are written."""
+    return re.findall(r"halide_do_par_for\([^,]*, 0, ([^,]*),", text)
+
+
+def allocations(text):
+    """(function, name, extents as they are written) of what is allocated."""
+    function, found = None, []
+    for line in text.splitlines():
+        if heading := re.match(r"(?:internal|external\w*) func (\w+)", line):
+            function = heading[1]
+        elif memory := re.match(r"\s*allocate (\S+)\[\w+ \* ([^\]]*)\]", line):
+            found.append((function, memory[1], memory[2].split(" * ")))
+    return found
+
+
+class Threads(unittest.TestCase):
+    def test_make_one_parallel_loop_of_at_most_as_many_turns(self):
+        for sizes in (MANY_ROWS, MANY_FILTERS, TWO_HEIGHTS):
+            for threads in (2, 3, 4, 7):
+                with self.subTest(threads=threads, **sizes):
+                    loops = parallel_loops(statement(**sizes, threads=threads))
+                    self.assertEqual(len(loops), 1)
+                    self.assertIn(int(loops[0]), range(2, threads + 1))
+
+    def test_that_there_is_no_work_for_are_left_out(self):
+        self.assertEqual(parallel_loops(statement(**SMALL, threads=8)), [])
+
+    def test_one_makes_no_parallel_loop(self):
+        for sizes in (MANY_ROWS, MANY_FILTERS):
+            with self.subTest(**sizes):
+                self.assertEqual(parallel_loops(statement(**sizes, threads=1)), [])
+
+    def test_have_scratch_of_their_own(self):
+        for sizes in (MANY_ROWS, MANY_FILTERS):
+            with self.subTest(**sizes):
+                functions = [function for function, name, _ in allocations(statement(**sizes, threads=4)) if name == "scratch"]
+                self.assertEqual(len(functions), 1)
+                self.assertIn("_par_for_", functions[0])
+
+
+class Scratch(unittest.TestCase):
+    def test_has_a_constant_size(self):
+        for sizes in (MANY_ROWS, MANY_FILTERS, SMALL, TWO_HEIGHTS):
+            for threads in (1, 4):
+                with self.subTest(threads=threads, **sizes):
+                    found = allocations(statement(**sizes, threads=threads))
+                    self.assertIn("scratch", [name for _, name, _ in found])
+                    for _, name, extents in found:
+                        self.assertTrue(all(extent.isdigit() for extent in extents), f"{name}: {' * '.join(extents)}")
+
+
+if __name__ == "__main__":
+    unittest.main()
