@@ -36,19 +36,57 @@ struct Order {
     }
 };
 
-// Where the rows of a tile lie.
-struct TileAt {
-    Expr first, height, pixels;
-    int most_height, most_pixels;
+// Where a tile lies in the output. A known image is cut into tiles of whole rows, as many as divide evenly or one more; of an open one
+// the tiles have whole rows where these fit the scratch, and are the same but for the last of a row and of a column.
+class Cut {
+public:
+    struct Tile {
+        Expr x, y, width, height;
+        Expr pixels() const { return simplify(width * height); }
+    };
 
-    TileAt(const KnownShape &shape, const KnownTiles &tiles, const Expr &tile) {
-        const int rows = shape.y.output, count = tiles.count;
-        first = rows % count == 0 ? tile * (rows / count) : tile * rows / count;
-        height = rows % count == 0 ? Expr(rows / count) : (tile + 1) * rows / count - first;
-        most_height = ceil_div(rows, count);
-        pixels = simplify(height * shape.x.output);
-        most_pixels = most_height * shape.x.output;
+    Cut(const KnownShape &shape, const ImageSizes &sizes, const KnownTiles &tiles) : shape_(shape), sizes_(sizes), tiles_(tiles) {
+        width_ = shape.x.output, columns_ = 1;
+        if (!whole_rows()) {
+            columns_ = ceil_div(sizes.x.output, tiles.most_pixels);
+            width_ = ceil_div(sizes.x.output, columns_);
+        }
+        if (shape.known()) {
+            height_ = ceil_div(shape.y.output, tiles.count), rows_of_group_ = tiles.tiles_of_group();
+        } else {
+            const Expr most = max(tiles.most_pixels / width_, 1);
+            rows_of_group_ = ceil_div(sizes.y.output, most * tiles.tile_groups);
+            height_ = ceil_div(sizes.y.output, rows_of_group_ * tiles.tile_groups);
+        }
     }
+
+    bool whole_rows() const { return tiles_.whole_rows(shape_); }
+    // Tiles beside each other, and above each other for one group of threads.
+    Expr columns() const { return columns_; }
+    Expr rows_of_group() const { return rows_of_group_; }
+    // Of the largest tile.
+    Expr width() const { return width_; }
+    Expr height() const { return height_; }
+
+    Tile at(const Expr &column, const Expr &row) const {
+        const int rows = shape_.y.output, count = tiles_.count;
+        Tile tile = {0, row * height_, width_, height_};
+        if (!whole_rows()) tile.x = column * width_, tile.width = clamp(sizes_.x.output - tile.x, 0, width_);
+        if (!shape_.known()) {
+            tile.height = clamp(sizes_.y.output - tile.y, 0, height_);
+        } else if (rows % count != 0) {
+            tile.y = row * rows / count, tile.height = (row + 1) * rows / count - tile.y;
+        }
+        return tile;
+    }
+
+private:
+    static Expr ceil_div(const Expr &a, const Expr &b) { return simplify((a + b - 1) / b); }
+
+    KnownShape shape_;
+    ImageSizes sizes_;
+    KnownTiles tiles_;
+    Expr columns_, rows_of_group_, width_, height_;
 };
 
 }  // namespace
@@ -91,11 +129,12 @@ Func packed_bias(Func bias, const KnownShape &shape) {
     return padded;
 }
 
-KnownStages known_shape(Func output, Func input, const KnownWeights &weights, const KnownShape &shape, const KnownTiles &tiles,
-                        const std::function<Expr(Expr)> &activated, bool keep_order) {
+KnownStages known_shape(Func output, Func input, const KnownWeights &weights, const KnownShape &shape, const ImageSizes &sizes,
+                        const KnownTiles &tiles, const std::function<Expr(Expr)> &activated, bool keep_order, bool flat_output) {
     KnownStages s;
     s.lane = Var("lane"), s.x = Var("x"), s.y = Var("y"), s.strip = Var("strip"), s.block = Var("block");
-    s.filter = Var("filter"), s.pixel = Var("pixel"), s.pixel_block = Var("pixel_block"), s.tile = Var("tile"), s.n = Var("n");
+    s.filter = Var("filter"), s.pixel = Var("pixel"), s.pixel_block = Var("pixel_block"), s.n = Var("n");
+    s.tile_x = Var("tile_x"), s.tile_y = Var("tile_y");
     Func taps = weights.depthwise, panels = weights.pointwise, bias = weights.bias;
     if (!weights.packed) {
         taps = s.taps = packed_taps(taps, shape, tiles);
@@ -103,94 +142,126 @@ KnownStages known_shape(Func output, Func input, const KnownWeights &weights, co
         if (bias.defined()) bias = s.bias = packed_bias(bias, shape);
     }
     const Order order(shape, tiles);
-    const TileAt of_tile(shape, tiles, s.tile);
+    const Cut cut(shape, sizes, tiles);
+    const Cut::Tile tile = cut.at(s.tile_x, s.tile_y);
 
-    // A row is computed in strips of outputs that are in registers together; the last one moves back to end with the row.
+    // A row is computed in strips of outputs that are in registers together; the last one moves back to end with the row. A row of an
+    // open tile that is shorter than a strip goes on beyond its end, where the next row is written later.
     const bool whole_strips = shape.x.output % tiles.together == 0;
     auto first_of_strip = [&](const Expr &strip) {
         const Expr first = strip * tiles.together;
+        if (!cut.whole_rows()) return max(min(first, tile.width - tiles.together), 0);
         return whole_strips ? first : min(likely(first), shape.x.output - tiles.together);
     };
+    auto first_column = [&](const Expr &strip) { return (tile.x + first_of_strip(strip)) * shape.x.stride - sizes.x.before; };
 
     // Rows of the window beside the image are left out, by one test for all outputs of a block; columns beside it read zeros.
     s.window = RDom(0, shape.x.kernel, 0, shape.y.kernel, "window");
-    const Expr row = s.y * shape.y.stride - shape.y.before + s.window.y * shape.y.dilation;
-    if (shape.y.has_border()) s.window.where(row >= 0 && row < shape.y.input);
+    const Expr first_row = tile.y * shape.y.stride - sizes.y.before;
+    const Expr row = first_row + s.y * shape.y.stride + s.window.y * shape.y.dilation;
+    if (shape.y.has_border()) s.window.where(row >= 0 && row < sizes.y.input);
     const Expr channel = min(s.block / shape.multiplier * tiles.lanes, shape.channels - tiles.lanes) + s.lane;
-    auto padded = [&](const Expr &i, const Expr &j) {
-        auto inside = [&](const Expr &x, const Expr &y) { return input(channel, x, unsafe_promise_clamped(y, 0, shape.y.input - 1), s.n); };
-        const Expr x = i + first_of_strip(s.strip) * shape.x.stride - shape.x.before, y = j - shape.y.before;
-        return shape.x.has_border() ? padded_columns_stage(inside, x, y, shape.x.input) : inside(x, y);
-    };
     const Window window{shape.x.kernel, shape.y.kernel, shape.x.stride, shape.y.stride, shape.x.dilation, shape.y.dilation};
-    s.sum = depthwise_stage(
-        {s.lane, s.x, s.strip, s.y, s.block, s.tile, s.n}, s.x, s.y, window, s.window, padded,
-        [&](const Expr &i, const Expr &j) { return taps(s.lane, i, j, s.block); }, keep_order);
-
     s.scratch = Func("scratch");
-    s.columns = RDom(0, tiles.together, 0, ceil_div(shape.x.output, tiles.together), 0, of_tile.most_height, "columns");
-    if (shape.y.output % tiles.count != 0) s.columns.where(s.columns.z < of_tile.height);
-    const Expr column = first_of_strip(s.columns.y) + s.columns.x;
-    s.scratch(s.lane, s.pixel, s.block, s.tile, s.n) = undef<float>();
-    s.scratch(s.lane, column + s.columns.z * shape.x.output, s.block, s.tile, s.n) =
-        s.sum(s.lane, s.columns.x, s.columns.y, of_tile.first + s.columns.z, s.block, s.tile, s.n);
+    s.scratch(s.lane, s.pixel, s.block, s.tile_x, s.tile_y, s.n) = undef<float>();
+    auto fill = [&](const At &columns, const std::function<Expr(const RVar &strip)> &which) {
+        KnownStages::Fill part;
+        auto padded = [&](const Expr &i, const Expr &j) { return columns(i + first_column(s.strip), j + first_row); };
+        part.sum = depthwise_stage(
+            {s.lane, s.x, s.strip, s.y, s.block, s.tile_x, s.tile_y, s.n}, s.x, s.y, window, s.window, padded,
+            [&](const Expr &i, const Expr &j) { return taps(s.lane, i, j, s.block); }, keep_order);
+        const Expr strips = simplify((cut.width() + tiles.together - 1) / tiles.together);
+        part.columns = RDom(0, tiles.together, 0, strips, 0, cut.height(), "columns");
+        const RDom &at = part.columns;
+        if (!is_const(tile.height)) part.columns.where(at.z < tile.height);
+        if (which) part.columns.where(which(at.y));
+        Expr pixel = first_of_strip(at.y) + at.x + at.z * tile.width;
+        if (!cut.whole_rows()) pixel = unsafe_promise_clamped(pixel, 0, tiles.pixel_pitch - 1);
+        s.scratch(s.lane, pixel, s.block, s.tile_x, s.tile_y, s.n) = part.sum(s.lane, at.x, at.y, at.z, s.block, s.tile_x, s.tile_y, s.n);
+        s.fills.push_back(part);
+    };
+    auto inside = [&](const Expr &x, const Expr &y) { return input(channel, x, unsafe_promise_clamped(y, 0, sizes.y.input - 1), s.n); };
+    auto tested = [&](const Expr &x, const Expr &y) { return padded_columns_stage(inside, x, y, sizes.x.input); };
+    if (cut.whole_rows()) {
+        fill(shape.x.has_border() ? At(tested) : At(inside), nullptr);
+    } else {
+        auto is_inside = [&](const RVar &strip) {
+            const Expr last = first_column(strip) + (tiles.together - 1) * shape.x.stride + (shape.x.kernel - 1) * shape.x.dilation;
+            return tile.width >= tiles.together && first_column(strip) >= 0 && last < sizes.x.input;
+        };
+        auto in_tile = [&](const RVar &strip) { return strip * tiles.together < tile.width; };
+        fill([&](const Expr &x, const Expr &y) { return inside(unsafe_promise_clamped(x, 0, sizes.x.input - 1), y); },
+             [&](const RVar &strip) { return in_tile(strip) && is_inside(strip); });
+        fill(tested, [&](const RVar &strip) { return in_tile(strip) && !is_inside(strip); });
+    }
 
-    // The product of the tile, in blocks of pixels of one height or two. The last block of a height moves back to end with its pixels.
+    // The product of the tile, in blocks of pixels of one height or two. The last block of a height moves back to end with its pixels, but
+    // in an open tile, which may have fewer pixels than a block: there it goes on beyond them, and what comes of these is not stored.
     const int width = tiles.panel_width(), steps = shape.depthwise_channels(), whole_blocks = order.whole * shape.multiplier;
     auto weight = [&](const Expr &step) { return panels((s.filter / width * steps + step) * width + s.filter % width, 0); };
     auto first_of_block = [&](const PixelRun &run, const Expr &block, const Expr &pixels) {
-        const Expr end = run.pixels > 0 ? Expr(run.first + run.pixels) : pixels;
-        return min(run.first + block * run.rows, end - run.rows);
+        const Expr end = run.pixels > 0 ? Expr(run.first + run.pixels) : pixels, first = run.first + block * run.rows;
+        return shape.known() ? min(first, end - run.rows) : first;
     };
     for (const PixelRun &run : tiles.runs) {
         KnownStages::Run product;
-        const Expr pixel = first_of_block(run, s.pixel_block, of_tile.pixels) + s.pixel;
+        const Expr pixel = first_of_block(run, s.pixel_block, tile.pixels()) + s.pixel;
         product.whole = RDom(0, tiles.lanes, 0, whole_blocks, "whole");
         const RDom &whole = product.whole;
         std::vector<Reduction> reduction = {
-            {whole, s.scratch(whole.x, pixel, whole.y, s.tile, s.n), weight(whole.y * tiles.lanes + whole.x)}};
+            {whole, s.scratch(whole.x, pixel, whole.y, s.tile_x, s.tile_y, s.n), weight(whole.y * tiles.lanes + whole.x)}};
         if (order.rest > 0) {
             const RDom rest = product.rest = RDom(0, order.rest, 0, shape.multiplier, "rest");
-            reduction.push_back({rest, s.scratch(tiles.lanes - order.rest + rest.x, pixel, whole_blocks + rest.y, s.tile, s.n),
+            reduction.push_back({rest, s.scratch(tiles.lanes - order.rest + rest.x, pixel, whole_blocks + rest.y, s.tile_x, s.tile_y, s.n),
                                  weight(order.steps_of_whole() + rest.y * order.rest + rest.x)});
         }
         const Expr initial = bias.defined() ? bias(s.filter) : Expr(0.0f);
-        product.accumulated = pointwise_stage({s.filter, s.pixel, s.pixel_block, s.tile, s.n}, initial, reduction, keep_order);
+        product.accumulated = pointwise_stage({s.filter, s.pixel, s.pixel_block, s.tile_x, s.tile_y, s.n}, initial, reduction, keep_order);
         s.runs.push_back(product);
     }
 
-    // The tiles of each thread, one thread after the other.
-    auto tile_of = [&](const RDom &pixels) { return simplify(pixels.w * tiles.tiles_of_group() + pixels.z); };
-    auto store = [&](const Expr &pixel, const Expr &value) {
-        const TileAt at(shape, tiles, tile_of(s.pixels));
-        const Expr of_all = at.first * shape.x.output + pixel;
-        if (weights.packed) {
-            output(s.filter, s.pixel, s.n) = undef<float>();
-            output(s.filter, of_all, s.n) = activated(value);
-        } else {
-            output(s.filter, s.x, s.y, s.n) = undef<float>();
-            output(s.filter, of_all % shape.x.output, of_all / shape.x.output, s.n) = activated(value);
-        }
-    };
-    if (tiles.runs.size() == 1) {
-        const PixelRun &run = tiles.runs.front();
-        s.pixels = RDom(0, run.rows, 0, ceil_div(of_tile.most_pixels, run.rows), 0, tiles.tiles_of_group(), 0, tiles.tile_groups, "pixels");
-        const Expr tile = tile_of(s.pixels);
-        const TileAt at(shape, tiles, tile);
-        if (!is_const(at.pixels)) s.pixels.where(s.pixels.y * run.rows < at.pixels);
-        store(first_of_block(run, s.pixels.y, at.pixels) + s.pixels.x,
-              s.runs.front().accumulated(s.filter, s.pixels.x, s.pixels.y, tile, s.n));
+    const bool one_run = tiles.runs.size() == 1;
+    const int rows = one_run ? tiles.runs.front().rows : 1;
+    const Expr most_pixels = cut.width() * cut.height();
+    s.pixels = RDom(
+        {{0, rows}, {0, simplify((most_pixels + rows - 1) / rows)}, {0, cut.columns()}, {0, cut.rows_of_group()}, {0, tiles.tile_groups}},
+        "pixels");
+    const Expr tile_x = s.pixels.z, tile_y = simplify(s.pixels[4] * cut.rows_of_group() + s.pixels.w);
+    const Cut::Tile at = cut.at(tile_x, tile_y);
+    Expr pixel = s.pixels.y, value;
+    if (one_run) {
+        pixel = first_of_block(tiles.runs.front(), s.pixels.y, at.pixels()) + s.pixels.x;
+        if (!is_const(at.pixels())) s.pixels.where(s.pixels.y * rows < at.pixels());
+        if (!shape.known() && rows > 1) s.pixels.where(pixel < at.pixels());
+        value = s.runs.front().accumulated(s.filter, s.pixels.x, s.pixels.y, tile_x, tile_y, s.n);
     } else {
         s.panel = Func("panel");
-        s.panel(s.filter, s.pixel, s.tile, s.n) = undef<float>();
+        s.panel(s.filter, s.pixel, s.tile_x, s.tile_y, s.n) = undef<float>();
         for (std::size_t i = 0; i < tiles.runs.size(); i++) {
             const PixelRun &run = tiles.runs[i];
             const RDom blocks = s.runs[i].blocks = RDom(0, run.rows, 0, ceil_div(run.pixels, run.rows), "blocks");
-            s.panel(s.filter, first_of_block(run, blocks.y, of_tile.pixels) + blocks.x, s.tile, s.n) =
-                s.runs[i].accumulated(s.filter, blocks.x, blocks.y, s.tile, s.n);
+            s.panel(s.filter, first_of_block(run, blocks.y, tile.pixels()) + blocks.x, s.tile_x, s.tile_y, s.n) =
+                s.runs[i].accumulated(s.filter, blocks.x, blocks.y, s.tile_x, s.tile_y, s.n);
         }
-        s.pixels = RDom(0, 1, 0, of_tile.most_pixels, 0, tiles.tiles_of_group(), 0, tiles.tile_groups, "pixels");
-        store(s.pixels.y, s.panel(s.filter, s.pixels.y, tile_of(s.pixels), s.n));
+        value = s.panel(s.filter, s.pixels.y, tile_x, tile_y, s.n);
+    }
+
+    if (flat_output) {
+        output(s.filter, s.pixel, s.n) = undef<float>();
+        output(s.filter, at.y * shape.x.output + pixel, s.n) = activated(value);
+    } else if (cut.whole_rows()) {
+        output(s.filter, s.x, s.y, s.n) = undef<float>();
+        const Expr row_of_output = at.y + pixel / shape.x.output;
+        output(s.filter, pixel % shape.x.output,
+               shape.known() ? row_of_output : unsafe_promise_clamped(row_of_output, 0, sizes.y.output - 1), s.n) = activated(value);
+    } else {
+        // The pixel's row by a multiplication: rounded up, the reciprocal is exact for as many pixels as a tile may have.
+        s.reciprocal = Func("reciprocal");
+        s.reciprocal(s.tile_x) = ((1 << KnownTiles::pixel_bits * 2) + tile.width - 1) / max(tile.width, 1);
+        const Expr row_of_tile = (pixel * s.reciprocal(tile_x)) >> (KnownTiles::pixel_bits * 2);
+        output(s.filter, s.x, s.y, s.n) = undef<float>();
+        output(s.filter, unsafe_promise_clamped(at.x + pixel - row_of_tile * at.width, 0, sizes.x.output - 1),
+               unsafe_promise_clamped(at.y + row_of_tile, 0, sizes.y.output - 1), s.n) = activated(value);
     }
     return s;
 }

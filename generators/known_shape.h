@@ -31,8 +31,18 @@ std::vector<int> packed_taps_extents(const KnownShape &shape, const KnownTiles &
 int packed_panels_floats(const KnownShape &shape, const KnownTiles &tiles);
 int packed_filters(const KnownShape &shape, const KnownTiles &tiles);
 
-/// Defines `output` (filter, x, y, n), or with packed weights (filter, pixel, n), by updates.
+/// One direction of the image: outputs, and zeros before the first input. Numbers where the shape knows them.
+struct AxisSizes {
+    Halide::Expr input, output, before;
+};
+
+struct ImageSizes {
+    AxisSizes x, y;
+};
+
+/// Defines `output` (filter, x, y, n), or flat (filter, pixel, n), by updates.
 KnownStages known_shape(Halide::Func output, Halide::Func input, const KnownWeights &weights, const KnownShape &shape,
-                        const KnownTiles &tiles, const std::function<Halide::Expr(Halide::Expr)> &activated, bool keep_order);
+                        const ImageSizes &sizes, const KnownTiles &tiles, const std::function<Halide::Expr(Halide::Expr)> &activated,
+                        bool keep_order, bool flat_output);
 
 }  // namespace sepconv

@@ -30,9 +30,12 @@ public:
     GeneratorParam<double> a{"a", 0}, b{"b", 0}, c{"c", 0};
     /// Of the input, and of the product; 0: open.
     GeneratorParam<int> height{"height", 0}, width{"width", 0}, channels{"channels", 0}, filters{"filters", 0};
-    /// The weights come as the generator separable_conv2d_packing makes them of Keras' own; every size must be known.
+    /// The weights come as the generator separable_conv2d_packing makes them of Keras' own; channels and filters must be known. Their
+    /// order is the same whether height and width are known or open, and for any `dense` and `threads`.
     GeneratorParam<bool> packed_weights{"packed_weights", false};
-    /// More than one: tiles in parallel, cut for so many threads.
+    /// Where the layer is cut into tiles: input and output are dense. Otherwise all strides but the innermost, which is 1, are open.
+    GeneratorParam<bool> dense{"dense", true};
+    /// More than one: one loop over at most so many threads, each with a constant share of the tiles or of the filters.
     GeneratorParam<int> threads{"threads", 1, 1, 1 << 10};
     /// With every size known, for experiments; 0: chosen by the schedule. Tiles of the image, vectors of filters and pixels of a block of
     /// the product, neighbouring outputs of the depthwise stage in registers at once.
@@ -41,7 +44,7 @@ public:
 protected:
     sepconv::KnownShape shape() const {
         auto axis = [&](int size, int kernel, int stride, int dilation) {
-            const Expr before = simplify(zeros_before(size, kernel, stride, dilation));
+            const Expr before = size == 0 ? Expr(0) : simplify(zeros_before(size, kernel, stride, dilation));
             return sepconv::KnownAxis{size, extent(size, kernel, stride, dilation), kernel, stride, dilation, int(*as_const_int(before))};
         };
         return {axis(width, kernel_width, stride_x, dilation_x), axis(height, kernel_height, stride_y, dilation_y), channels,
@@ -58,11 +61,12 @@ protected:
         const Expr outputs = (size + stride - 1) / stride;
         return max(0, (outputs - 1) * stride + (kernel - 1) * dilation + 1 - size) / 2;
     }
-    static int valid_extent(int size, int kernel, int stride, int dilation) { return (size - (kernel - 1) * dilation - 1) / stride + 1; }
-    int extent(int size, int kernel, int stride, int dilation) const {
-        if (size == 0) return 0;
-        return padding == Padding::Same ? (size + stride - 1) / stride : valid_extent(size, kernel, stride, dilation);
+    template <typename Size>
+    Size outputs(const Size &size, int kernel, int stride, int dilation) const {
+        if (padding == Padding::Same) return (size + (stride - 1)) / stride;
+        return (size - ((kernel - 1) * dilation + 1)) / stride + 1;
     }
+    int extent(int size, int kernel, int stride, int dilation) const { return size == 0 ? 0 : outputs(size, kernel, stride, dilation); }
 };
 
 class SeparableConv2D : public LayerGenerator<SeparableConv2D> {
@@ -74,16 +78,17 @@ public:
     Input<Buffer<float, 2>> pointwise_kernel{"pointwise_kernel"};
     /// (filter); not read where use_bias is false.
     Input<Buffer<float, 1>> bias{"bias"};
-    /// channels_last: (filter, x, y, n); channels_first: (x, y, filter, n). With packed weights x and y are one dimension, the pixels of
-    /// all rows in their order.
+    /// channels_last: (filter, x, y, n); channels_first: (x, y, filter, n). With packed weights, where height and width are known and all
+    /// is dense, x and y are one dimension, the pixels of all rows in their order.
     Output<Buffer<float>> output{"output"};
 
-    void configure() { output.set_dimensions(packed_weights ? 3 : 4); }
+    void configure() { output.set_dimensions(flat_output() ? 3 : 4); }
 
     void generate() {
         if (in_tiles()) return generate_known_shape();
-        _halide_user_assert(!packed_weights) << "packed_weights: expected channels_last, height, width, channels and filters above 0, no "
-                                                "autoscheduler, and an activation that does not work along rows\n";
+        _halide_user_assert(!packed_weights)
+            << "packed_weights: expected channels_last, channels and filters above 0, no autoscheduler, and "
+               "an activation that does not work along rows\n";
         const int c_at = channels_first ? 2 : 0, x_at = channels_first ? 0 : 1, y_at = channels_first ? 1 : 2;
         const Expr image_width = known(width, input.dim(x_at).extent()), image_height = known(height, input.dim(y_at).extent());
         const Expr image_channels = known(channels, input.dim(c_at).extent());
@@ -151,42 +156,62 @@ public:
     }
 
 private:
-    // Every size is known, and the output has no stage that wants whole rows of it.
+    // What the order of the weights depends on is known, and the output has no stage that wants whole rows of it.
     bool in_tiles() const {
-        const bool known = height > 0 && width > 0 && channels > 0 && filters > 0;
+        const bool known = channels > 0 && filters > 0 && ((height > 0 && width > 0) || packed_weights);
         return known && !using_autoscheduler() && !channels_first && !sepconv::works_along_rows(activation);
     }
+    bool flat_output() const { return packed_weights && dense && height > 0 && width > 0; }
 
-    // Dense, so that every distance in the inner loops is a number; the last extent stays open where it is not given.
+    // Every distance but the last is the product of the extents before it; the last extent stays open where it is not given.
     template <typename Buffer>
-    static void dense(Buffer &buffer, const std::vector<int> &extents) {
-        int stride = 1;
+    static void make_dense(Buffer &buffer, const std::vector<Expr> &extents) {
+        Expr stride = 1;
         for (int i = 0; i < buffer.dimensions(); i++) {
             auto dimension = buffer.dim(i);
             dimension.set_min(0).set_stride(stride);
             if (i == int(extents.size())) return;
             dimension.set_extent(extents[i]);
-            stride *= extents[i];
+            stride = simplify(stride * extents[i]);
         }
+    }
+    template <typename Buffer>
+    static void make_dense(Buffer &buffer, const std::vector<int> &extents) {
+        make_dense(buffer, std::vector<Expr>(extents.begin(), extents.end()));
     }
 
     void generate_known_shape() {
-        const sepconv::KnownShape known = shape();
+        const sepconv::KnownShape known_shape = shape();
         cut = choose_tiles();
+        auto sizes_of = [&](int promised, const Expr &given, int kernel, int stride, int dilation) {
+            const Expr size = known(promised, given);
+            return sepconv::AxisSizes{size, simplify(outputs(size, kernel, stride, dilation)),
+                                      simplify(zeros_before(size, kernel, stride, dilation))};
+        };
+        const sepconv::ImageSizes sizes = {sizes_of(width, input.dim(1).extent(), kernel_width, stride_x, dilation_x),
+                                           sizes_of(height, input.dim(2).extent(), kernel_height, stride_y, dilation_y)};
         const sepconv::KnownWeights weights{packed_weights, depthwise_kernel, pointwise_kernel, use_bias ? Func(bias) : Func()};
         known_stages = sepconv::known_shape(
-            output, input, weights, known, cut,
+            output, input, weights, known_shape, sizes, cut,
             [&](const Expr &value) { return sepconv::activated(value, activation, float(a), float(b), float(c)); },
-            sepconv::keep_order(target));
+            sepconv::keep_order(target), flat_output());
         promise_sizes();
-        dense(input, {channels, width, height});
-        if (!packed_weights) {
-            dense(output, {filters, known.x.output, known.y.output});
-        } else {
-            dense(output, {filters, known.x.output * known.y.output});
-            dense(depthwise_kernel, sepconv::packed_taps_extents(known, cut));
-            dense(pointwise_kernel, {sepconv::packed_panels_floats(known, cut), 1});
-            dense(bias, {sepconv::packed_filters(shape(), cut)});
+        if (!flat_output()) {
+            output.dim(1).set_extent(sizes.x.output);
+            output.dim(2).set_extent(sizes.y.output);
+        }
+        if (dense) {
+            make_dense(input, std::vector<Expr>{int(channels), sizes.x.input, sizes.y.input});
+            if (flat_output()) {
+                make_dense(output, std::vector<int>{int(filters), known_shape.x.output * known_shape.y.output});
+            } else {
+                make_dense(output, std::vector<Expr>{int(filters), sizes.x.output, sizes.y.output});
+            }
+        }
+        if (packed_weights) {
+            make_dense(depthwise_kernel, sepconv::packed_taps_extents(known_shape, cut));
+            make_dense(pointwise_kernel, std::vector<int>{sepconv::packed_panels_floats(known_shape, cut), 1});
+            make_dense(bias, std::vector<int>{sepconv::packed_filters(known_shape, cut)});
         }
     }
 
@@ -220,9 +245,9 @@ private:
             say(filters, guess, bias.dim(0));
         }
         const bool glu = activation.value() == "glu";
-        if (packed_weights) {
-            say(filters, 0, output.dim(channels_first ? 1 : 0));
-            say(out_width * out_height, 0, output.dim(channels_first ? 0 : 1));
+        if (flat_output()) {
+            say(filters, 0, output.dim(0));
+            say(out_width * out_height, 0, output.dim(1));
             say(0, 1, output.dim(2));
         } else {
             say(glu && !channels_first ? filters / 2 : int(filters), guess, output.dim(c_at));
@@ -261,8 +286,8 @@ public:
     Output<Buffer<float, 1>> padded_bias{"padded_bias"};
 
     void generate() {
-        _halide_user_assert(!channels_first && height > 0 && width > 0 && channels > 0 && filters > 0)
-            << "separable_conv2d_packing: expected channels_last and height, width, channels and filters above 0\n";
+        _halide_user_assert(!channels_first && channels > 0 && filters > 0)
+            << "separable_conv2d_packing: expected channels_last, and channels and filters above 0\n";
         const sepconv::KnownShape known = shape();
         const sepconv::KnownTiles cut = choose_tiles();
         const Func packed_taps = sepconv::packed_taps(depthwise_kernel, known, cut);

@@ -7,19 +7,22 @@
 
 namespace sepconv {
 
-/// One direction of the image.
+/// One direction of the image; input, output and before are 0 where the size is open.
 struct KnownAxis {
     int input, output, kernel, stride, dilation;
     int before;  ///< zeros before the first input
 
-    /// Whether any output reads beside the image.
-    bool has_border() const { return before > 0 || (output - 1) * stride + (kernel - 1) * dilation - before >= input; }
+    bool open() const { return input == 0; }
+    /// Whether any output may read beside the image.
+    bool has_border() const { return open() || before > 0 || (output - 1) * stride + (kernel - 1) * dilation - before >= input; }
 };
 
 struct KnownShape {
     KnownAxis x, y;
     int channels, multiplier, filters;
 
+    /// Whether the image's size is.
+    bool known() const { return !x.open() && !y.open(); }
     int depthwise_channels() const { return channels * multiplier; }
     int window() const { return x.kernel * y.kernel; }
 };
@@ -34,11 +37,15 @@ struct TileWishes {
     int threads, tiles, vectors, rows, together;
 };
 
-/// How the output is cut: tiles of whole rows, as many in each as divide evenly, or one more.
+/// How the output is cut. A known image: tiles of whole rows, as many in each as divide evenly, or one more. An open one: tiles of at
+/// most so many pixels.
 struct KnownTiles {
+    static constexpr int pixel_bits = 10;  ///< of a number of pixels that an open tile may have
+
     int lanes;                   ///< of the depthwise stage
     int together;                ///< its outputs whose accumulators are in registers at once
-    int count;                   ///< of tiles
+    int count;                   ///< of tiles, for a known image
+    int most_pixels;             ///< of a tile, for an open image
     int tile_groups;             ///< threads that share the tiles, each with as many of them
     int filter_groups;           ///< threads that share a tile's pixels, each with filters of its own; one of both is 1
     int filter_lanes, vectors;   ///< of a block of the product, whose accumulators are in registers: vectors × lanes filters, some pixels
@@ -46,6 +53,8 @@ struct KnownTiles {
     int pixel_pitch;             ///< pixels that the scratch has room for
 
     int panel_width() const { return vectors * filter_lanes; }
+    /// Whether every tile is as wide as the image, a known number.
+    bool whole_rows(const KnownShape &shape) const { return shape.known() || (!shape.x.open() && shape.x.output <= most_pixels); }
     int tiles_of_group() const { return count / tile_groups; }
 };
 
@@ -53,6 +62,10 @@ KnownTiles choose_tiles(const KnownShape &shape, const TileWishes &wishes, const
 
 /// The stages as generators/known_shape.cpp defines them, with the domains that their schedules name.
 struct KnownStages {
+    struct Fill {
+        Halide::Func sum;  ///< a block of the depthwise stage
+        Halide::RDom columns;
+    };
     struct Run {
         Halide::RDom whole, rest;  ///< of the reduction; `rest` may be undefined
         Halide::RDom blocks;       ///< of the panel, where there is one
@@ -60,11 +73,14 @@ struct KnownStages {
     };
 
     Halide::Func taps, panels, bias;  ///< packed weights; undefined where they are given packed
-    Halide::Func sum, scratch;        ///< a block of the depthwise stage, and the tile that it fills
+    Halide::Func scratch;             ///< the tile
+    std::vector<Fill> fills;          ///< its updates: where an open row is cut, strips inside the image and strips at its border
     std::vector<Run> runs;
-    Halide::Func panel;  ///< the tile's results for the filters of one panel; defined where there are two runs
-    Halide::RDom window, columns, pixels;
-    Halide::Var lane, x, strip, y, block, filter, pixel, pixel_block, tile, n;
+    Halide::Func reciprocal;  ///< of a tile's width, as a fixed-point number; defined where the width is open
+    Halide::Func panel;       ///< the tile's results for the filters of one panel; defined where there are two runs
+    Halide::RDom window;
+    Halide::RDom pixels;  ///< pixel of a block, block, tile in its row, row of tiles, threads' group of rows
+    Halide::Var lane, x, strip, y, block, filter, pixel, pixel_block, tile_x, tile_y, n;
 };
 
 void schedule_known_shape(Halide::Func output, const KnownStages &stages, const KnownShape &shape, const KnownTiles &tiles);

@@ -1,7 +1,9 @@
 // The fused form: every pipeline of the sample that CMakeLists.txt lists, for every target that this CPU runs, against the reference,
-// with each tensor ending at, and then starting after, a page that may not be touched.
+// with each tensor ending at, and then starting after, a page that may not be touched; where sizes are open, for several images.
+#include <algorithm>
 #include <charconv>
 #include <cmath>
+#include <limits>
 #include <map>
 #include <random>
 #include <sstream>
@@ -57,11 +59,16 @@ std::vector<Fused> all_fused() {
     return list;
 }
 
-// The config that generator parameters stand for.
-LayerConfig config_of(const Fused &fused) {
+std::map<std::string, std::string> params_of(const Fused &fused) {
     std::map<std::string, std::string> params;
     std::istringstream words(fused.params);
     for (std::string word; words >> word;) params[word.substr(0, word.find('='))] = word.substr(word.find('=') + 1);
+    return params;
+}
+
+// The config that generator parameters stand for.
+LayerConfig config_of(const Fused &fused) {
+    std::map<std::string, std::string> params = params_of(fused);
     auto number = [&](const std::string &key, std::int64_t otherwise) { return params.count(key) ? std::stoll(params[key]) : otherwise; };
     LayerConfig config;
     config.filters = fused.filters;
@@ -81,86 +88,196 @@ LayerConfig config_of(const Fused &fused) {
     return config;
 }
 
-// A float32 buffer over dense memory, the first extent innermost.
-struct DenseBuffer {
+// A float32 buffer, the first extent innermost; where `apart`, with a gap after the last of every dimension.
+struct FloatBuffer {
     std::vector<halide_dimension_t> dimensions;
     halide_buffer_t buffer = {};
-    DenseBuffer(float *values, const std::vector<std::int64_t> &extents) {
+    FloatBuffer(float *values, const std::vector<std::int64_t> &extents, bool apart = false) {
         std::int32_t stride = 1;
         for (const std::int64_t extent : extents) {
             dimensions.emplace_back(0, static_cast<std::int32_t>(extent), stride);
-            stride *= static_cast<std::int32_t>(extent);
+            stride *= static_cast<std::int32_t>(extent + (apart ? 1 + dimensions.size() : 0));
         }
-        buffer.host = reinterpret_cast<std::uint8_t *>(values);
         buffer.type = halide_type_t(halide_type_float, 32);
         buffer.dimensions = static_cast<int>(dimensions.size());
         buffer.dim = dimensions.data();
+        use(values);
     }
+    // From the first to the last.
     std::int64_t count() const {
-        std::int64_t product = 1;
-        for (const halide_dimension_t &dimension : dimensions) product *= dimension.extent;
-        return product;
+        std::int64_t last = 0;
+        for (const halide_dimension_t &dimension : dimensions) last += static_cast<std::int64_t>(dimension.extent - 1) * dimension.stride;
+        return last + 1;
     }
     void use(float *values) { buffer.host = reinterpret_cast<std::uint8_t *>(values); }
+    // Where the values lie, in the order of dense memory.
+    std::vector<std::int64_t> places() const {
+        std::vector<std::int64_t> all = {0};
+        for (auto dimension = dimensions.rbegin(); dimension != dimensions.rend(); ++dimension) {
+            std::vector<std::int64_t> within;
+            for (const std::int64_t outer : all) {
+                for (std::int32_t i = 0; i < dimension->extent; i++) within.push_back(outer + std::int64_t(i) * dimension->stride);
+            }
+            all = within;
+        }
+        return all;
+    }
 };
 
 std::vector<std::int64_t> reversed(const Shape &shape) { return {shape[3], shape[2], shape[1], shape[0]}; }
+
+// The images to try: the one that is named, and for open sizes some that are smaller than the window, a tile or a block, and larger.
+std::vector<std::pair<std::int64_t, std::int64_t>> images_of(const Fused &fused, const LayerConfig &config) {
+    std::map<std::string, std::string> params = params_of(fused);
+    std::vector<std::pair<std::int64_t, std::int64_t>> images = {{fused.height, fused.width}};
+    if (fused.packing == nullptr) return images;
+    const bool open_height = params["open_height"] == "true", open_width = params["open_width"] == "true";
+    const std::int64_t low = config.padding == Padding::same ? 1 : (config.kernel_size[0] - 1) * config.dilation_rate[0] + 1;
+    const std::int64_t narrow = config.padding == Padding::same ? 1 : (config.kernel_size[1] - 1) * config.dilation_rate[1] + 1;
+    for (const auto &[height, width] : {std::pair<std::int64_t, std::int64_t>{0, 0}, {0, 1}, {1, 5}, {4, 0}, {2, 200}, {47, 2}, {30, 41}}) {
+        if (!open_height && !open_width) break;
+        images.emplace_back(open_height ? low + height : fused.height, open_width ? narrow + width : fused.width);
+    }
+    return images;
+}
+
+// One call: random tensors at one side of forbidden pages, in gaps of the input NaN and in those of the output another value.
+class Call {
+public:
+    Call(const Fused &fused, const LayerConfig &config, std::int64_t height, std::int64_t width, Guard guard)
+        : config_(config),
+          fused_(fused),
+          input_shape_(config.data_format == DataFormat::channels_first ? Shape{batch, fused.channels, height, width}
+                                                                        : Shape{batch, height, width, fused.channels}),
+          output_shape_(output_shape(config, input_shape_)),
+          depthwise_channels_(fused.channels * config.depth_multiplier),
+          image_(filled(count(input_shape_), guard)),
+          depthwise_(filled(config.kernel_size[0] * config.kernel_size[1] * depthwise_channels_, guard)),
+          pointwise_(filled(depthwise_channels_ * config.filters, guard)),
+          bias_(filled(config.filters, guard)),
+          guard_(guard) {}
+
+    // The output in the order of dense memory.
+    void run(std::vector<float> &found) {
+        std::map<std::string, std::string> params = params_of(fused_);
+        const bool apart = params["dense"] == "false";
+        const bool flat = fused_.packing != nullptr && !apart && params["open_height"] != "true" && params["open_width"] != "true";
+        FloatBuffer in(nullptr, reversed(input_shape_), apart);
+        const std::vector<std::int64_t> flat_extents = {config_.filters, output_shape_[1] * output_shape_[2], batch};
+        FloatBuffer out(nullptr, flat ? flat_extents : reversed(output_shape_), apart);
+        GuardedFloats input(in.count(), guard_), output(out.count(), guard_);
+        constexpr float untouched = 77;
+        std::fill_n(input.data(), in.count(), std::numeric_limits<float>::quiet_NaN());
+        std::fill_n(output.data(), out.count(), untouched);
+        const std::vector<std::int64_t> from = in.places(), to = out.places();
+        for (std::size_t i = 0; i < from.size(); i++) input.data()[from[i]] = image_.data()[i];
+        in.use(input.data()), out.use(output.data());
+        const Weights of_keras = weights();
+        FloatBuffer taps(depthwise_.data(), reversed(of_keras.depthwise_shape));
+        FloatBuffer matrix(pointwise_.data(), {config_.filters, depthwise_channels_}), biases(bias_.data(), {config_.filters});
+        if (fused_.packing == nullptr) {
+            ASSERT_EQ(fused_.function(&in.buffer, &taps.buffer, &matrix.buffer, &biases.buffer, &out.buffer), 0);
+        } else {
+            FloatBuffer packed_taps(nullptr, {0, 0, 0, 0}), panels(nullptr, {0, 0}), padded_bias(nullptr, {0});
+            auto pack = [&] {
+                return fused_.packing(&taps.buffer, &matrix.buffer, &biases.buffer, &packed_taps.buffer, &panels.buffer,
+                                      &padded_bias.buffer);
+            };
+            ASSERT_EQ(pack(), 0);  // without memory: asks for the extents
+            GuardedFloats of_taps(packed_taps.count(), guard_), of_panels(panels.count(), guard_), of_bias(padded_bias.count(), guard_);
+            packed_taps.use(of_taps.data()), panels.use(of_panels.data()), padded_bias.use(of_bias.data());
+            ASSERT_EQ(pack(), 0);
+            for (const auto &[buffer, values] : {std::pair{&packed_taps, &of_taps}, {&panels, &of_panels}, {&padded_bias, &of_bias}}) {
+                packed_.insert(packed_.end(), values->data(), values->data() + buffer->count());
+            }
+            ASSERT_EQ(fused_.function(&in.buffer, &packed_taps.buffer, &panels.buffer, &padded_bias.buffer, &out.buffer), 0);
+        }
+        found.clear();
+        for (const std::int64_t place : to) {
+            found.push_back(output.data()[place]);
+            output.data()[place] = untouched;
+        }
+        for (std::int64_t i = 0; i < out.count(); i++) ASSERT_EQ(output.data()[i], untouched) << "in a gap of the output, at " << i;
+    }
+
+    std::vector<double> expected() const {
+        return reference::activated(reference::product(config_, weights(), image_.data(), input_shape_), config_.activation).values;
+    }
+
+    // The packed weights of the last run, one after the other.
+    const std::vector<float> &packed() const { return packed_; }
+
+private:
+    static constexpr std::int64_t batch = 2;
+
+    static std::int64_t count(const Shape &shape) { return shape[0] * shape[1] * shape[2] * shape[3]; }
+    GuardedFloats filled(std::int64_t count, Guard guard) {
+        std::uniform_real_distribution<float> uniform(-1, 1);
+        GuardedFloats values(count, guard);
+        for (std::int64_t i = 0; i < count; i++) values.data()[i] = uniform(random_);
+        return values;
+    }
+    Weights weights() const {
+        return {depthwise_.data(),
+                {config_.kernel_size[0], config_.kernel_size[1], fused_.channels, config_.depth_multiplier},
+                pointwise_.data(),
+                {1, 1, depthwise_channels_, config_.filters},
+                config_.use_bias ? bias_.data() : nullptr,
+                config_.use_bias ? config_.filters : 0};
+    }
+
+    LayerConfig config_;
+    Fused fused_;
+    Shape input_shape_, output_shape_;
+    std::int64_t depthwise_channels_;
+    std::mt19937 random_{7};
+    GuardedFloats image_, depthwise_, pointwise_, bias_;
+    Guard guard_;
+    std::vector<float> packed_;
+};
 
 class FusedForm : public testing::TestWithParam<Fused> {};
 
 TEST_P(FusedForm, EqualsTheReferenceAndTouchesNothingBesideItsTensors) {
     const Fused &fused = GetParam();
     const LayerConfig config = config_of(fused);
-    const std::int64_t depthwise_channels = fused.channels * config.depth_multiplier, batch = 2;
-    const Shape input_shape = config.data_format == DataFormat::channels_first ? Shape{batch, fused.channels, fused.height, fused.width}
-                                                                               : Shape{batch, fused.height, fused.width, fused.channels};
-    const Shape output = output_shape(config, input_shape);
-    std::mt19937 random(7);
-    std::uniform_real_distribution<float> uniform(-1, 1);
-    for (const Guard guard : {Guard::after, Guard::before}) {
-        auto filled = [&](std::int64_t count) {
-            GuardedFloats values(count, guard);
-            for (std::int64_t i = 0; i < count; i++) values.data()[i] = uniform(random);
-            return values;
-        };
-        GuardedFloats image = filled(input_shape[0] * input_shape[1] * input_shape[2] * input_shape[3]);
-        GuardedFloats depthwise = filled(config.kernel_size[0] * config.kernel_size[1] * depthwise_channels);
-        GuardedFloats pointwise = filled(depthwise_channels * config.filters), bias = filled(config.filters);
-        GuardedFloats found(output[0] * output[1] * output[2] * output[3], guard);
-        const Weights weights = {depthwise.data(),
-                                 {config.kernel_size[0], config.kernel_size[1], fused.channels, config.depth_multiplier},
-                                 pointwise.data(),
-                                 {1, 1, depthwise_channels, config.filters},
-                                 config.use_bias ? bias.data() : nullptr,
-                                 config.use_bias ? config.filters : 0};
-        DenseBuffer in(image.data(), reversed(input_shape)), taps(depthwise.data(), reversed(weights.depthwise_shape));
-        DenseBuffer matrix(pointwise.data(), {config.filters, depthwise_channels}), biases(bias.data(), {config.filters});
-        if (fused.packing == nullptr) {
-            DenseBuffer out(found.data(), reversed(output));
-            ASSERT_EQ(fused.function(&in.buffer, &taps.buffer, &matrix.buffer, &biases.buffer, &out.buffer), 0);
-        } else {
-            DenseBuffer packed_taps(nullptr, {0, 0, 0, 0}), panels(nullptr, {0, 0}), padded_bias(nullptr, {0});
-            auto pack = [&] {
-                return fused.packing(&taps.buffer, &matrix.buffer, &biases.buffer, &packed_taps.buffer, &panels.buffer,
-                                     &padded_bias.buffer);
-            };
-            ASSERT_EQ(pack(), 0);  // without memory: asks for the extents
-            GuardedFloats of_taps(packed_taps.count(), guard), of_panels(panels.count(), guard), of_bias(padded_bias.count(), guard);
-            packed_taps.use(of_taps.data()), panels.use(of_panels.data()), padded_bias.use(of_bias.data());
-            ASSERT_EQ(pack(), 0);
-            const std::int64_t pixels = output[1] * output[2];
-            DenseBuffer out(found.data(), {config.filters, pixels, batch});
-            ASSERT_EQ(fused.function(&in.buffer, &packed_taps.buffer, &panels.buffer, &padded_bias.buffer, &out.buffer), 0);
-        }
-
-        const std::vector<double> expected =
-            reference::activated(reference::product(config, weights, image.data(), input_shape), config.activation).values;
-        double largest = 0;
-        for (const double value : expected) largest = std::max(largest, std::abs(value));
-        for (std::size_t i = 0; i < expected.size(); i++) {
-            ASSERT_NEAR(found.data()[i], expected[i], 1e-5 * largest) << "at " << i << " of " << expected.size();
+    for (const auto &[height, width] : images_of(fused, config)) {
+        for (const Guard guard : {Guard::after, Guard::before}) {
+            Call call(fused, config, height, width, guard);
+            std::vector<float> found;
+            ASSERT_NO_FATAL_FAILURE(call.run(found)) << height << "×" << width;
+            const std::vector<double> expected = call.expected();
+            ASSERT_EQ(found.size(), expected.size());
+            double largest = 0;
+            for (const double value : expected) largest = std::max(largest, std::abs(value));
+            for (std::size_t i = 0; i < expected.size(); i++) {
+                ASSERT_NEAR(found[i], expected[i], 1e-5 * largest)
+                    << "at " << i << " of " << expected.size() << ", image " << height << "×" << width;
+            }
         }
     }
+}
+
+TEST(FusedForms, OfOneLayerTakeTheSamePackedWeightsAndAgreeBitForBit) {
+    const std::vector<Fused> all = all_fused();
+    std::map<std::string, std::pair<std::vector<float>, std::vector<float>>> first;
+    int others = 0;
+    for (const Fused &fused : all) {
+        bool one_of_them = false;
+        for (const char *name : {"packed_", "packed_strided_", "packed_open_", "packed_open_strided_"}) {
+            one_of_them |= fused.name == "fused_" + std::string(name) + fused.target;
+        }
+        if (!one_of_them) continue;
+        Call call(fused, config_of(fused), fused.height, fused.width, Guard::after);
+        std::vector<float> found;
+        ASSERT_NO_FATAL_FAILURE(call.run(found));
+        const auto &[of_target, is_first] = first.try_emplace(fused.target, call.packed(), found);
+        if (is_first) continue;
+        EXPECT_EQ(call.packed(), of_target->second.first) << fused.name;
+        EXPECT_EQ(found, of_target->second.second) << fused.name;
+        others++;
+    }
+    EXPECT_EQ(others, 3 * static_cast<int>(first.size()));
 }
 
 INSTANTIATE_TEST_SUITE_P(Sample, FusedForm, testing::ValuesIn(all_fused()), [](const auto &info) { return info.param.name; });

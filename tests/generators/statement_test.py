@@ -15,6 +15,9 @@ GENERATORS = os.environ["SEPCONV_GENERATORS"]
 MANY_ROWS = {"height": 33, "width": 32, "channels": 64, "filters": 64}
 MANY_FILTERS = {"height": 3, "width": 3, "channels": 256, "filters": 1024}
 SMALL = {"height": 5, "width": 5, "channels": 8, "filters": 16}
+OPEN = {"channels": 64, "filters": 64}
+OPEN_HEIGHT = {"width": 40, "channels": 64, "filters": 64}
+OPEN_WIDTH = {"height": 40, "channels": 64, "filters": 64, "dense": "false"}
 TWO_HEIGHTS = {"height": 7, "width": 7, "channels": 1024, "filters": 1024}
 
 
@@ -52,16 +55,21 @@ class Threads(unittest.TestCase):
                     self.assertEqual(len(loops), 1)
                     self.assertIn(int(loops[0]), range(2, threads + 1))
 
+    def test_make_one_parallel_loop_of_a_constant_count_for_open_sizes(self):
+        for sizes in (OPEN, OPEN_HEIGHT, OPEN_WIDTH):
+            with self.subTest(**sizes):
+                self.assertEqual(parallel_loops(statement(**sizes, threads=3)), ["3"])
+
     def test_that_there_is_no_work_for_are_left_out(self):
         self.assertEqual(parallel_loops(statement(**SMALL, threads=8)), [])
 
     def test_one_makes_no_parallel_loop(self):
-        for sizes in (MANY_ROWS, MANY_FILTERS):
+        for sizes in (MANY_ROWS, MANY_FILTERS, OPEN):
             with self.subTest(**sizes):
                 self.assertEqual(parallel_loops(statement(**sizes, threads=1)), [])
 
     def test_have_scratch_of_their_own(self):
-        for sizes in (MANY_ROWS, MANY_FILTERS):
+        for sizes in (MANY_ROWS, MANY_FILTERS, OPEN):
             with self.subTest(**sizes):
                 functions = [function for function, name, _ in allocations(statement(**sizes, threads=4)) if name == "scratch"]
                 self.assertEqual(len(functions), 1)
@@ -70,7 +78,7 @@ class Threads(unittest.TestCase):
 
 class Scratch(unittest.TestCase):
     def test_has_a_constant_size(self):
-        for sizes in (MANY_ROWS, MANY_FILTERS, SMALL, TWO_HEIGHTS):
+        for sizes in (MANY_ROWS, MANY_FILTERS, SMALL, TWO_HEIGHTS, OPEN, OPEN_HEIGHT, OPEN_WIDTH):
             for threads in (1, 4):
                 with self.subTest(threads=threads, **sizes):
                     found = allocations(statement(**sizes, threads=threads))
