@@ -130,7 +130,7 @@ Func packed_bias(Func bias, const KnownShape &shape) {
 }
 
 KnownStages known_shape(Func output, Func input, const KnownWeights &weights, const KnownShape &shape, const ImageSizes &sizes,
-                        const KnownTiles &tiles, const std::function<Expr(Expr)> &activated, bool keep_order, bool flat_output) {
+                        const KnownTiles &tiles, const std::function<Expr(Expr)> &activated, bool keep_order, OutputMemory memory) {
     KnownStages s;
     s.lane = Var("lane"), s.x = Var("x"), s.y = Var("y"), s.strip = Var("strip"), s.block = Var("block");
     s.filter = Var("filter"), s.pixel = Var("pixel"), s.pixel_block = Var("pixel_block"), s.n = Var("n");
@@ -195,17 +195,30 @@ KnownStages known_shape(Func output, Func input, const KnownWeights &weights, co
         fill(tested, [&](const RVar &strip) { return in_tile(strip) && !is_inside(strip); });
     }
 
-    // The product of the tile, in blocks of pixels of one height or two. The last block of a height moves back to end with its pixels, but
-    // in an open tile, which may have fewer pixels than a block: there it goes on beyond them, and what comes of these is not stored.
+    // The product of the tile, in blocks of pixels of one height or two. In a known tile the last block of a height moves back to end with
+    // its pixels. An open tile has as many blocks as the larger height needs, of which the last have the smaller one as far as all its
+    // pixels stay covered; the last may go on beyond these, and what comes of that is not stored.
     const int width = tiles.panel_width(), steps = shape.depthwise_channels(), whole_blocks = order.whole * shape.multiplier;
     auto weight = [&](const Expr &step) { return panels((s.filter / width * steps + step) * width + s.filter % width, 0); };
     auto first_of_block = [&](const PixelRun &run, const Expr &block, const Expr &pixels) {
-        const Expr end = run.pixels > 0 ? Expr(run.first + run.pixels) : pixels, first = run.first + block * run.rows;
-        return shape.known() ? min(first, end - run.rows) : first;
+        return min(run.first + block * run.rows, (run.pixels > 0 ? Expr(run.first + run.pixels) : pixels) - run.rows);
+    };
+    const int largest = tiles.runs.front().rows, smaller = largest - tiles.runs.back().rows;
+    auto blocks_of = [&](const Expr &pixels) { return (pixels + largest - 1) / largest; };
+    Func large_blocks("large_blocks");
+    if (!shape.known()) {
+        const Expr all = blocks_of(tile.pixels());
+        large_blocks(s.tile_x, s.tile_y) = smaller == 0 ? all : max(all - (all * largest - tile.pixels()) / smaller, 0);
+        s.of_tile.push_back(large_blocks);
+    }
+    auto first_of_open_block = [&](const Expr &block, const Expr &tile_x, const Expr &tile_y) {
+        return block * largest - max(block - large_blocks(tile_x, tile_y), 0) * smaller;
     };
     for (const PixelRun &run : tiles.runs) {
         KnownStages::Run product;
-        const Expr pixel = first_of_block(run, s.pixel_block, tile.pixels()) + s.pixel;
+        const Expr pixel = shape.known() ? first_of_block(run, s.pixel_block, tile.pixels()) + s.pixel
+                                         : unsafe_promise_clamped(first_of_open_block(s.pixel_block, s.tile_x, s.tile_y) + s.pixel, 0,
+                                                                  tiles.pixel_pitch - 1);
         product.whole = RDom(0, tiles.lanes, 0, whole_blocks, "whole");
         const RDom &whole = product.whole;
         std::vector<Reduction> reduction = {
@@ -221,7 +234,7 @@ KnownStages known_shape(Func output, Func input, const KnownWeights &weights, co
     }
 
     const bool one_run = tiles.runs.size() == 1;
-    const int rows = one_run ? tiles.runs.front().rows : 1;
+    const int rows = one_run || !shape.known() ? largest : 1;
     const Expr most_pixels = cut.width() * cut.height();
     s.pixels = RDom(
         {{0, rows}, {0, simplify((most_pixels + rows - 1) / rows)}, {0, cut.columns()}, {0, cut.rows_of_group()}, {0, tiles.tile_groups}},
@@ -229,10 +242,24 @@ KnownStages known_shape(Func output, Func input, const KnownWeights &weights, co
     const Expr tile_x = s.pixels.z, tile_y = simplify(s.pixels[4] * cut.rows_of_group() + s.pixels.w);
     const Cut::Tile at = cut.at(tile_x, tile_y);
     Expr pixel = s.pixels.y, value;
-    if (one_run) {
+    if (!shape.known()) {
+        const Expr first = first_of_open_block(s.pixels.y, tile_x, tile_y);
+        pixel = first + s.pixels.x;
+        s.pixels.where(s.pixels.y < blocks_of(at.pixels()));
+        s.pixels.where(pixel < min(first_of_open_block(s.pixels.y + 1, tile_x, tile_y), at.pixels()));
+        s.panel = Func("panel");
+        s.panel(s.filter, s.pixel, s.pixel_block, s.tile_x, s.tile_y, s.n) = undef<float>();
+        for (std::size_t i = 0; i < tiles.runs.size(); i++) {
+            RDom &blocks = s.runs[i].blocks = RDom(0, tiles.runs[i].rows, "blocks");
+            const Expr large = s.pixel_block < large_blocks(s.tile_x, s.tile_y);
+            if (!one_run) blocks.where(i == 0 ? large : !large);
+            s.panel(s.filter, blocks.x, s.pixel_block, s.tile_x, s.tile_y, s.n) =
+                s.runs[i].accumulated(s.filter, blocks.x, s.pixel_block, s.tile_x, s.tile_y, s.n);
+        }
+        value = s.panel(s.filter, s.pixels.x, s.pixels.y, tile_x, tile_y, s.n);
+    } else if (one_run) {
         pixel = first_of_block(tiles.runs.front(), s.pixels.y, at.pixels()) + s.pixels.x;
         if (!is_const(at.pixels())) s.pixels.where(s.pixels.y * rows < at.pixels());
-        if (!shape.known() && rows > 1) s.pixels.where(pixel < at.pixels());
         value = s.runs.front().accumulated(s.filter, s.pixels.x, s.pixels.y, tile_x, tile_y, s.n);
     } else {
         s.panel = Func("panel");
@@ -246,22 +273,29 @@ KnownStages known_shape(Func output, Func input, const KnownWeights &weights, co
         value = s.panel(s.filter, s.pixels.y, tile_x, tile_y, s.n);
     }
 
-    if (flat_output) {
+    if (memory == OutputMemory::flat) {
         output(s.filter, s.pixel, s.n) = undef<float>();
         output(s.filter, at.y * shape.x.output + pixel, s.n) = activated(value);
+        return s;
+    }
+    output(s.filter, s.x, s.y, s.n) = undef<float>();
+    auto store = [&](const Expr &x, const Expr &y) {
+        output(s.filter, unsafe_promise_clamped(x, 0, sizes.x.output - 1), unsafe_promise_clamped(y, 0, sizes.y.output - 1), s.n) =
+            activated(value);
+    };
+    if (memory == OutputMemory::dense) {
+        // A tile is as wide as the output or one row high, so in dense memory its pixels are neighbours: a column beyond the last is the
+        // place of the next row's first.
+        store(at.x + pixel, at.y);
     } else if (cut.whole_rows()) {
-        output(s.filter, s.x, s.y, s.n) = undef<float>();
-        const Expr row_of_output = at.y + pixel / shape.x.output;
-        output(s.filter, pixel % shape.x.output,
-               shape.known() ? row_of_output : unsafe_promise_clamped(row_of_output, 0, sizes.y.output - 1), s.n) = activated(value);
+        store(pixel % shape.x.output, at.y + pixel / shape.x.output);
     } else {
         // The pixel's row by a multiplication: rounded up, the reciprocal is exact for as many pixels as a tile may have.
-        s.reciprocal = Func("reciprocal");
-        s.reciprocal(s.tile_x) = ((1 << KnownTiles::pixel_bits * 2) + tile.width - 1) / max(tile.width, 1);
-        const Expr row_of_tile = (pixel * s.reciprocal(tile_x)) >> (KnownTiles::pixel_bits * 2);
-        output(s.filter, s.x, s.y, s.n) = undef<float>();
-        output(s.filter, unsafe_promise_clamped(at.x + pixel - row_of_tile * at.width, 0, sizes.x.output - 1),
-               unsafe_promise_clamped(at.y + row_of_tile, 0, sizes.y.output - 1), s.n) = activated(value);
+        Func reciprocal("reciprocal");
+        reciprocal(s.tile_x) = ((1 << KnownTiles::pixel_bits * 2) + tile.width - 1) / max(tile.width, 1);
+        s.of_tile.push_back(reciprocal);
+        const Expr row_of_tile = (pixel * reciprocal(tile_x)) >> (KnownTiles::pixel_bits * 2);
+        store(at.x + pixel - row_of_tile * at.width, at.y + row_of_tile);
     }
     return s;
 }

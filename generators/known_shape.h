@@ -40,9 +40,12 @@ struct ImageSizes {
     AxisSizes x, y;
 };
 
-/// Defines `output` (filter, x, y, n), or flat (filter, pixel, n), by updates.
+/// How the output lies in memory: (filter, pixel, n), or (filter, x, y, n) with nothing between its rows and pixels, or with any strides.
+enum class OutputMemory { flat, dense, strided };
+
+/// Defines `output` by updates.
 KnownStages known_shape(Halide::Func output, Halide::Func input, const KnownWeights &weights, const KnownShape &shape,
                         const ImageSizes &sizes, const KnownTiles &tiles, const std::function<Halide::Expr(Halide::Expr)> &activated,
-                        bool keep_order, bool flat_output);
+                        bool keep_order, OutputMemory memory);
 
 }  // namespace sepconv

@@ -194,7 +194,10 @@ private:
         known_stages = sepconv::known_shape(
             output, input, weights, known_shape, sizes, cut,
             [&](const Expr &value) { return sepconv::activated(value, activation, float(a), float(b), float(c)); },
-            sepconv::keep_order(target), flat_output());
+            sepconv::keep_order(target),
+            flat_output() ? sepconv::OutputMemory::flat
+            : dense       ? sepconv::OutputMemory::dense
+                          : sepconv::OutputMemory::strided);
         promise_sizes();
         if (!flat_output()) {
             output.dim(1).set_extent(sizes.x.output);

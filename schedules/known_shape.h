@@ -27,7 +27,8 @@ struct KnownShape {
     int window() const { return x.kernel * y.kernel; }
 };
 
-/// Pixels of a tile that blocks of `rows` pixels cover; `pixels` 0: all of the tile, which then is the only run.
+/// Pixels of a tile that blocks of `rows` pixels cover; `pixels` 0: all of the tile, which then is the only run, or in an open tile as
+/// many as leave none over.
 struct PixelRun {
     int rows, first, pixels;
 };
@@ -76,8 +77,8 @@ struct KnownStages {
     Halide::Func scratch;             ///< the tile
     std::vector<Fill> fills;          ///< its updates: where an open row is cut, strips inside the image and strips at its border
     std::vector<Run> runs;
-    Halide::Func reciprocal;  ///< of a tile's width, as a fixed-point number; defined where the width is open
-    Halide::Func panel;       ///< the tile's results for the filters of one panel; defined where there are two runs
+    std::vector<Halide::Func> of_tile;  ///< numbers that an open tile has once
+    Halide::Func panel;                 ///< with two runs, the results for one panel's filters: the tile's, or in an open tile a block's
     Halide::RDom window;
     Halide::RDom pixels;  ///< pixel of a block, block, tile in its row, row of tiles, threads' group of rows
     Halide::Var lane, x, strip, y, block, filter, pixel, pixel_block, tile_x, tile_y, n;

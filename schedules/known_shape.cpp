@@ -106,6 +106,9 @@ KnownTiles choose_tiles(const KnownShape &shape, const TileWishes &wishes, const
         tiles.most_pixels = std::min(most_pixels, (1 << KnownTiles::pixel_bits) - 1);
         tiles.count = 0, tiles.tile_groups = std::max(1, wishes.threads), tiles.filter_groups = 1;
         tiles.runs = {{most_rows, 0, 0}};
+        // From twenty pixels on blocks of 6 and 5 leave none over; with more registers steps of two come close to that.
+        const int step = most_rows >= 12 ? 2 : 1;
+        if (most_rows > 2 * step) tiles.runs.push_back({most_rows - step, 0, 0});
         tiles.together = wishes.together > 0 ? wishes.together : shape.x.open() ? together : std::min(width, together);
         // The last strip and the last block go on beyond the tile.
         tiles.pixel_pitch = pixel_pitch(tiles.most_pixels + std::max(most_rows, tiles.together) - 1, tiles.lanes);
@@ -182,19 +185,29 @@ void schedule_known_shape(Func output, const KnownStages &s, const KnownShape &s
     // The tests there are for the end of a tile: a few of its blocks need none, but a loop of their own for them is not worth its size.
     if (!shape.known()) store.never_partition_all();
     Func whole_panel = s.panel;
-    if (whole_panel.defined()) whole_panel.compute_at(output, outer).store_in(MemoryType::Stack).bound_extent(s.filter, panel);
+    if (whole_panel.defined()) {
+        if (shape.known()) {
+            whole_panel.compute_at(output, outer);
+        } else {
+            whole_panel.compute_at(output, s.pixels.y).bound_extent(s.pixel, tiles.runs[0].rows).bound_extent(s.pixel_block, 1);
+        }
+        whole_panel.store_in(MemoryType::Stack).bound_extent(s.filter, panel).bound_extent(s.tile_x, 1).bound_extent(s.tile_y, 1);
+    }
     for (std::size_t i = 0; i < s.runs.size(); i++) {
         const KnownStages::Run &run = s.runs[i];
         Func accumulated = run.accumulated;
         if (whole_panel.defined()) {
-            whole_panel.update(static_cast<int>(i))
-                .allow_race_conditions()
-                .split(s.filter, vector, inner, tiles.filter_lanes)
-                .reorder(inner, vector, run.blocks.x, run.blocks.y, s.tile_x, s.tile_y, s.n)
-                .vectorize(inner)
-                .unroll(vector)
-                .unroll(run.blocks.x);
-            accumulated.compute_at(whole_panel, run.blocks.y);
+            Stage part = whole_panel.update(static_cast<int>(i));
+            part.allow_race_conditions().split(s.filter, vector, inner, tiles.filter_lanes);
+            if (shape.known()) {
+                part.reorder(inner, vector, run.blocks.x, run.blocks.y, s.tile_x, s.tile_y, s.n);
+                accumulated.compute_at(whole_panel, run.blocks.y);
+            } else {
+                // Inside the test for the block's height, which names the block and the tile.
+                part.reorder(inner, vector, run.blocks.x, s.n, s.tile_x, s.tile_y, s.pixel_block).never_partition_all();
+                accumulated.compute_at(whole_panel, s.n);
+            }
+            part.vectorize(inner).unroll(vector).unroll(run.blocks.x);
         } else {
             accumulated.compute_at(output, s.pixels.y);
         }
@@ -257,7 +270,7 @@ void schedule_known_shape(Func output, const KnownStages &s, const KnownShape &s
         constexpr int written_out = 512;
         if (strips * tiles.together * shape.window() <= written_out) fill.unroll(columns.y);
     }
-    if (s.reciprocal.defined()) Func(s.reciprocal).compute_at(output, s.pixels.z);
+    for (Func number : s.of_tile) number.compute_at(output, s.pixels.z);
     for (Func packed : {s.taps, s.panels, s.bias}) {
         if (packed.defined()) packed.compute_root();
     }
