@@ -216,13 +216,17 @@ KnownStages known_shape(Func output, Func input, const KnownWeights &weights, co
     };
     for (const PixelRun &run : tiles.runs) {
         KnownStages::Run product;
-        const Expr pixel = shape.known() ? first_of_block(run, s.pixel_block, tile.pixels()) + s.pixel
-                                         : unsafe_promise_clamped(first_of_open_block(s.pixel_block, s.tile_x, s.tile_y) + s.pixel, 0,
-                                                                  tiles.pixel_pitch - 1);
+        const Expr first =
+            shape.known() ? first_of_block(run, s.pixel_block, tile.pixels())
+                          : unsafe_promise_clamped(first_of_open_block(s.pixel_block, s.tile_x, s.tile_y), 0, tiles.pixel_pitch - run.rows);
+        const Expr pixel = first + s.pixel;
+        product.staged = Func("staged");
+        product.staged(s.lane, s.pixel, s.block, s.pixel_block, s.tile_x, s.tile_y, s.n) =
+            s.scratch(s.lane, pixel, s.block, s.tile_x, s.tile_y, s.n);
         product.whole = RDom(0, tiles.lanes, 0, whole_blocks, "whole");
         const RDom &whole = product.whole;
-        std::vector<Reduction> reduction = {
-            {whole, s.scratch(whole.x, pixel, whole.y, s.tile_x, s.tile_y, s.n), weight(whole.y * tiles.lanes + whole.x)}};
+        std::vector<Reduction> reduction = {{whole, product.staged(whole.x, s.pixel, whole.y, s.pixel_block, s.tile_x, s.tile_y, s.n),
+                                             weight(whole.y * tiles.lanes + whole.x)}};
         if (order.rest > 0) {
             const RDom rest = product.rest = RDom(0, order.rest, 0, shape.multiplier, "rest");
             reduction.push_back({rest, s.scratch(tiles.lanes - order.rest + rest.x, pixel, whole_blocks + rest.y, s.tile_x, s.tile_y, s.n),

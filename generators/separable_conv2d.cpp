@@ -141,7 +141,7 @@ public:
 
     void schedule() {
         if (using_autoscheduler()) return;
-        if (in_tiles()) return sepconv::schedule_known_shape(output, known_stages, shape(), cut);
+        if (in_tiles()) return sepconv::schedule_known_shape(output, known_stages, shape(), cut, target);
         const sepconv::LayerSizes sizes{extent(width, kernel_width, stride_x, dilation_x),
                                         extent(height, kernel_height, stride_y, dilation_y),
                                         channels,

@@ -22,7 +22,9 @@ Expr sum_of(const Expr &a, const Expr &b, bool keep_order) { return keep_order ?
 
 }  // namespace
 
-bool keep_order(const Target &target) { return target.arch == Target::X86 && !target.has_feature(Target::FMA); }
+bool keep_order(const Target &target) {
+    return target.arch == Target::WebAssembly || (target.arch == Target::X86 && !target.has_feature(Target::FMA));
+}
 
 Func depthwise_stage(const std::vector<Var> &dimensions, Var x, Var y, const Window &window, RDom taps, const At &padded, const At &tap,
                      bool keep_order) {

@@ -1,4 +1,4 @@
-// Known shapes on x86: the sizes of tiles and blocks by registers and caches, and the schedule that they fill.
+// Known shapes on a CPU: the sizes of tiles and blocks by registers and caches, and the schedule that they fill.
 #include <algorithm>
 #include <limits>
 #include <map>
@@ -16,7 +16,24 @@ int ceil_div(int a, int b) { return (a + b - 1) / b; }
 // On Zen 3 14×14 512→512 takes 3 % more with twice as much.
 constexpr int scratch_bytes = 200 << 10;
 
-int registers(const Target &target) { return target.has_feature(Target::AVX512_Skylake) ? 32 : 16; }
+// What a family of CPUs has for a block of the product.
+struct Registers {
+    int count;
+    int spare;     // that are no accumulators and no weights
+    int enough;    // accumulators that hide the latency of an addition
+    bool by_lane;  // a multiply-add takes one lane of a register as a factor: a register for each pixel, no broadcast
+
+    int most_rows(int vectors) const { return (count - vectors - spare) / (by_lane ? vectors + 1 : vectors); }
+};
+
+Registers registers(const Target &target) {
+    if (target.has_feature(Target::AVX512_Skylake)) return {32, 1, 14, false};
+    // 2×8, 3×6 and 4×4; 2×10 spills, and fewer than sixteen leave the four pipes of the large cores waiting.
+    if (target.arch == Target::ARM && target.bits == 64) return {32, 4, 16, true};
+    if (target.has_feature(Target::FMA)) return {16, 1, 12, false};
+    // Products that are added apart overwrite a factor: SSE4.1, and WebAssembly, whose engines have its sixteen registers.
+    return {16, 6, 8, false};
+}
 
 int lanes_within(int extent, int lanes) {
     while (lanes > extent) lanes /= 2;
@@ -26,8 +43,11 @@ int lanes_within(int extent, int lanes) {
 // What a block of rows × vectors accumulators costs, in pixels of work: few leave the multipliers waiting for each other and for
 // what is loaded. Measured on Zen 4.
 double block_cost(int rows, int vectors, const Target &target) {
-    const int accumulators = rows * vectors, enough = target.has_feature(Target::AVX512_Skylake) ? 14 : 12;
-    const double factor = accumulators >= enough ? 1 : accumulators >= 10 ? 1.05 : accumulators >= 8 ? 1.2 : 10.0 / accumulators;
+    const int accumulators = rows * vectors;
+    const double factor = accumulators >= registers(target).enough ? 1
+                          : accumulators >= 10                     ? 1.05
+                          : accumulators >= 8                      ? 1.2
+                                                                   : 10.0 / accumulators;
     return rows * factor + 0.25;
 }
 
@@ -96,7 +116,7 @@ int pixel_pitch(int pixels, int lanes) {
 
 KnownTiles choose_tiles(const KnownShape &shape, const TileWishes &wishes, const Target &target) {
     KnownTiles tiles = choose_vectors(shape, wishes, target);
-    const int most_rows = wishes.rows > 0 ? wishes.rows : (registers(target) - tiles.vectors - 1) / tiles.vectors;
+    const int most_rows = wishes.rows > 0 ? wishes.rows : registers(target).most_rows(tiles.vectors);
 
     const int pixel_bytes = ceil_div(shape.channels, tiles.lanes) * tiles.lanes * shape.multiplier * 4;
     const int width = shape.x.output, height = shape.y.output;
@@ -161,7 +181,7 @@ KnownTiles choose_tiles(const KnownShape &shape, const TileWishes &wishes, const
     return tiles;
 }
 
-void schedule_known_shape(Func output, const KnownStages &s, const KnownShape &shape, const KnownTiles &tiles) {
+void schedule_known_shape(Func output, const KnownStages &s, const KnownShape &shape, const KnownTiles &tiles, const Target &target) {
     const int panel = tiles.panel_width();
     Var outer("outer"), inner("inner"), vector("vector");
     const TailStrategy tail = shape.filters % panel == 0 ? TailStrategy::RoundUp : TailStrategy::GuardWithIf;
@@ -230,6 +250,17 @@ void schedule_known_shape(Func output, const KnownStages &s, const KnownShape &s
         }
         const int steps = 4;  // of the reduction, unrolled: hides the loop's own instructions behind the multiplications
         if (tiles.lanes % steps == 0) accumulated.update(0).unroll(run.whole.x, steps);
+        if (registers(target).by_lane && tiles.lanes <= steps) {
+            // A pixel's lanes in one register: each step takes one of them. A load with a broadcast for every step takes 60 % more
+            // instructions.
+            Func staged = run.staged;
+            staged.compute_at(accumulated, run.whole.y)
+                .store_in(MemoryType::Stack)
+                .bound_extent(s.lane, tiles.lanes)
+                .bound_extent(s.pixel, tiles.runs[i].rows)
+                .vectorize(s.lane)
+                .unroll(s.pixel);
+        }
     }
 
     Func scratch = s.scratch;
@@ -270,7 +301,10 @@ void schedule_known_shape(Func output, const KnownStages &s, const KnownShape &s
         constexpr int written_out = 512;
         if (strips * tiles.together * shape.window() <= written_out) fill.unroll(columns.y);
     }
-    for (Func number : s.of_tile) number.compute_at(output, s.pixels.z);
+    for (Func number : s.of_tile) {
+        number.compute_at(output, s.pixels.z);
+        for (const Var &tile : number.args()) number.bound_extent(tile, 1);
+    }
     for (Func packed : {s.taps, s.panels, s.bias}) {
         if (packed.defined()) packed.compute_root();
     }

@@ -70,6 +70,7 @@ struct KnownStages {
     struct Run {
         Halide::RDom whole, rest;  ///< of the reduction; `rest` may be undefined
         Halide::RDom blocks;       ///< of the panel, where there is one
+        Halide::Func staged;       ///< a block's pixels of the tile, for all whole blocks of channels
         Halide::Func accumulated;
     };
 
@@ -84,6 +85,7 @@ struct KnownStages {
     Halide::Var lane, x, strip, y, block, filter, pixel, pixel_block, tile_x, tile_y, n;
 };
 
-void schedule_known_shape(Halide::Func output, const KnownStages &stages, const KnownShape &shape, const KnownTiles &tiles);
+void schedule_known_shape(Halide::Func output, const KnownStages &stages, const KnownShape &shape, const KnownTiles &tiles,
+                          const Halide::Target &target);
 
 }  // namespace sepconv

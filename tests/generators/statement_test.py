@@ -1,15 +1,19 @@
 #!/usr/bin/env python3
 """Holds the lowered statement of separable_conv2d with packed weights to what its callers rely on: one parallel loop of a constant count,
-and scratch of constant size inside it.
+and scratch of constant size inside it; and its assembly for each family of CPUs to a product that stays in registers.
 
     statement_test.py [TEST...]    with the path of the generators in SEPCONV_GENERATORS
 """
 import os
 import re
 import subprocess
+import sys
 import tempfile
 import unittest
 from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent.parent / "assembly"))
+import loops  # noqa: E402
 
 GENERATORS = os.environ["SEPCONV_GENERATORS"]
 MANY_ROWS = {"height": 33, "width": 32, "channels": 64, "filters": 64}
@@ -21,13 +25,43 @@ OPEN_WIDTH = {"height": 40, "channels": 64, "filters": 64, "dense": "false"}
 TWO_HEIGHTS = {"height": 7, "width": 7, "channels": 1024, "filters": 1024}
 
 
-def statement(**params):
-    """Halide's lowered statement."""
+TARGETS = {"avx512": "x86-64-linux-avx512_skylake-avx512-avx2-avx-f16c-fma-sse41", "avx2": "x86-64-linux-avx2-avx-f16c-fma-sse41",
+           "sse41": "x86-64-linux-sse41", "baseline": "x86-64-linux", "arm": "arm-64-linux", "wasm": "wasm-32-wasmrt-wasm_simd128"}
+
+
+def emitted(what, suffix, target, **params):
+    """What the generator writes for a layer with packed weights and `same` padding."""
     words = [f"{name}={value}" for name, value in {"packed_weights": "true", "padding": "same", **params}.items()]
     with tempfile.TemporaryDirectory() as folder:
-        subprocess.run([GENERATORS, "-g", "separable_conv2d", "-f", "layer", "-e", "stmt", "-o", folder,
-                        "target=x86-64-linux-avx2-avx-f16c-fma-sse41", *words], check=True)
-        return (Path(folder) / "layer.stmt").read_text()
+        subprocess.run([GENERATORS, "-g", "separable_conv2d", "-f", "layer", "-e", what, "-o", folder,
+                        f"target={TARGETS[target]}-no_runtime-no_asserts-no_bounds_query", *words], check=True)
+        return (Path(folder) / f"layer{suffix}").read_text()
+
+
+def statement(**params):
+    """Halide's lowered statement."""
+    return emitted("stmt", ".stmt", "avx2", **params)
+
+
+def x86_products(text):
+    """(name, vectors read from the stack or written to it) of each inner loop of the product."""
+    with tempfile.NamedTemporaryFile("w", suffix=".s") as file:
+        file.write(text)
+        file.flush()
+        return [(loop.name, len(loop.stack_reads + loop.stack_writes)) for loop in loops.inner_loops(file.name) if "for_pointwise" in loop.name]
+
+
+def arm_products(text):
+    """The same for arm-64."""
+    lines, labels, found, start = text.splitlines(), {}, [], -1
+    for i, line in enumerate(lines):
+        if label := re.match(r"(\.LBB\d+_\d+):(?:\s*// %(.*))?", line):
+            labels[label[1]] = i, label[2] or ""
+        elif (jump := re.match(r"\s+(?:b\.\w+|cbn?z\s+\w+,)\s*(\.LBB\d+_\d+)", line)) and jump[1] in labels and labels[jump[1]][0] > start:
+            start, name = labels[jump[1]]
+            if "for_pointwise" in name:
+                found.append((name, len([code for code in lines[start:i] if re.search(r"\b[qs]\d+, .*\[(?:sp|x29)", code)])))
+    return found
 
 
 def parallel_loops(text):
@@ -85,6 +119,26 @@ class Scratch(unittest.TestCase):
                     self.assertIn("scratch", [name for _, name, _ in found])
                     for _, name, extents in found:
                         self.assertTrue(all(extent.isdigit() for extent in extents), f"{name}: {' * '.join(extents)}")
+
+
+class Product(unittest.TestCase):
+    def test_stays_in_registers_on_every_family(self):
+        for target in ("avx512", "avx2", "sse41", "baseline", "arm"):
+            for sizes in ({**OPEN, "height": 28, "width": 28}, OPEN):
+                with self.subTest(target=target, **sizes):
+                    text = emitted("assembly", ".s", target, **sizes)
+                    found = arm_products(text) if target == "arm" else x86_products(text)
+                    self.assertNotEqual(found, [])
+                    for name, on_stack in found:
+                        self.assertEqual(on_stack, 0, name)
+
+    def test_takes_lanes_of_a_register_on_arm(self):
+        by_lane = re.findall(r"fmla\s+v\d+\.4s, v\d+\.4s, v\d+\.s\[\d\]", emitted("assembly", ".s", "arm", **OPEN))
+        steps, vectors, rows, other_rows = 4, 2, 8, 7
+        self.assertGreaterEqual(len(by_lane), steps * vectors * (rows + other_rows))
+
+    def test_is_made_for_webassembly(self):
+        self.assertIn("f32x4.mul", emitted("assembly", ".s", "wasm", **OPEN))
 
 
 if __name__ == "__main__":
