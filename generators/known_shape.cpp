@@ -164,9 +164,13 @@ KnownStages known_shape(Func output, Func input, const KnownWeights &weights, co
     const Window window{shape.x.kernel, shape.y.kernel, shape.x.stride, shape.y.stride, shape.x.dilation, shape.y.dilation};
     s.scratch = Func("scratch");
     s.scratch(s.lane, s.pixel, s.block, s.tile_x, s.tile_y, s.n) = undef<float>();
-    auto fill = [&](const At &columns, const std::function<Expr(const RVar &strip)> &which) {
+    auto fill = [&](const At &columns, const std::function<Expr(const RVar &strip)> &which, const Func &mask) {
         KnownStages::Fill part;
-        auto padded = [&](const Expr &i, const Expr &j) { return columns(i + first_column(s.strip), j + first_row); };
+        part.mask = mask;
+        auto padded = [&](const Expr &i, const Expr &j) {
+            const Expr value = columns(i + first_column(s.strip), j + first_row);
+            return mask.defined() ? reinterpret<float>(reinterpret<int>(value) & mask(i, s.strip, s.tile_x)) : value;
+        };
         part.sum = depthwise_stage(
             {s.lane, s.x, s.strip, s.y, s.block, s.tile_x, s.tile_y, s.n}, s.x, s.y, window, s.window, padded,
             [&](const Expr &i, const Expr &j) { return taps(s.lane, i, j, s.block); }, keep_order);
@@ -183,7 +187,7 @@ KnownStages known_shape(Func output, Func input, const KnownWeights &weights, co
     auto inside = [&](const Expr &x, const Expr &y) { return input(channel, x, unsafe_promise_clamped(y, 0, sizes.y.input - 1), s.n); };
     auto tested = [&](const Expr &x, const Expr &y) { return padded_columns_stage(inside, x, y, sizes.x.input); };
     if (cut.whole_rows()) {
-        fill(shape.x.has_border() ? At(tested) : At(inside), nullptr);
+        fill(shape.x.has_border() ? At(tested) : At(inside), nullptr, Func());
     } else {
         auto is_inside = [&](const RVar &strip) {
             const Expr last = first_column(strip) + (tiles.together - 1) * shape.x.stride + (shape.x.kernel - 1) * shape.x.dilation;
@@ -191,8 +195,13 @@ KnownStages known_shape(Func output, Func input, const KnownWeights &weights, co
         };
         auto in_tile = [&](const RVar &strip) { return strip * tiles.together < tile.width; };
         fill([&](const Expr &x, const Expr &y) { return inside(unsafe_promise_clamped(x, 0, sizes.x.input - 1), y); },
-             [&](const RVar &strip) { return in_tile(strip) && is_inside(strip); });
-        fill(tested, [&](const RVar &strip) { return in_tile(strip) && !is_inside(strip); });
+             [&](const RVar &strip) { return in_tile(strip) && is_inside(strip); }, Func());
+        // At the border a column's test is made once for all channels: its result is stored, as all bits of a number or none.
+        Func mask("mask");
+        const Expr column = s.x + first_column(s.strip);
+        mask(s.x, s.strip, s.tile_x) = select(column >= 0 && column < sizes.x.input, -1, 0);
+        fill([&](const Expr &x, const Expr &y) { return inside(clamp(x, 0, sizes.x.input - 1), y); },
+             [&](const RVar &strip) { return in_tile(strip) && !is_inside(strip); }, mask);
     }
 
     // The product of the tile, in blocks of pixels of one height or two. In a known tile the last block of a height moves back to end with

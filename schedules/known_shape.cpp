@@ -279,6 +279,9 @@ void schedule_known_shape(Func output, const KnownStages &s, const KnownShape &s
         fill.reorder(s.lane, columns.x, s.block, columns.y, columns.z, s.tile_x, s.tile_y, s.n)
             .vectorize(s.lane, tiles.lanes)
             .unroll(columns.x);
+        if (Func mask = s.fills[i].mask; mask.defined()) {
+            mask.compute_at(scratch, columns.y).bound_extent(s.strip, 1).bound_extent(s.tile_x, 1);
+        }
         Func sum = s.fills[i].sum;
         sum.compute_at(scratch, s.block)
             .store_in(MemoryType::Stack)

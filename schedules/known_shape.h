@@ -64,7 +64,8 @@ KnownTiles choose_tiles(const KnownShape &shape, const TileWishes &wishes, const
 /// The stages as generators/known_shape.cpp defines them, with the domains that their schedules name.
 struct KnownStages {
     struct Fill {
-        Halide::Func sum;  ///< a block of the depthwise stage
+        Halide::Func sum;   ///< a block of the depthwise stage
+        Halide::Func mask;  ///< for each column that a strip reads, whether it is in the image; may be undefined
         Halide::RDom columns;
     };
     struct Run {
