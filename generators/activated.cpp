@@ -318,7 +318,8 @@ Expr activated(const Expr &x, const std::string &kind, const Expr &a, const Expr
 
 bool works_along_rows(const std::string &kind) { return kind == "softmax" || kind == "log_softmax" || kind == "glu"; }
 
-AlongRows along_rows(const Func &input, const Var &x, const Var &row, const Expr &length, const std::string &kind, int lanes) {
+AlongRows along_rows(const Func &input, const Var &x, const Var &row, const Expr &length, const std::string &kind, int lanes,
+                     bool float64) {
     if (!works_along_rows(kind)) {
         throw CompileError("expected softmax, log_softmax or glu, found \"" + kind + "\"");
     }
@@ -341,11 +342,16 @@ AlongRows along_rows(const Func &input, const Var &x, const Var &row, const Expr
                               [](const Expr &a, const Expr &b) { return max(a, b); });
     const Expr top = in_order(rows.largest.reduced(row));
     const auto exponential = [&](const Expr &value) { return exp_within(at_least(strict_subtract(value, top), lowest_exponent)); };
-    // In float64: a long row's sum of equal terms drifts beyond the tolerance in float32.
+    // Not in float32: there a long row's sum of equal terms drifts beyond the tolerance. The terms are at most 1 and the total at least
+    // that, so in fixed point the sum of 2^21 of them is as good as float32, and far from the end of 64 bits.
+    const float unit = 0x1p40f;
+    const Type type = float64 ? Float(64) : Int(64);
     rows.total = reduce_row(
-        "total", lane, row, input, rows.last, length, lanes, cast<double>(0),
-        [&](const Expr &value) { return cast<double>(exponential(value)); }, [](const Expr &a, const Expr &b) { return a + b; });
-    const Expr total = cast<float>(rows.total.reduced(row));
+        "total", lane, row, input, rows.last, length, lanes, cast(type, 0),
+        [&](const Expr &value) { return cast(type, float64 ? exponential(value) : exponential(value) * unit); },
+        [](const Expr &a, const Expr &b) { return a + b; });
+    const Expr sum = cast<float>(rows.total.reduced(row));
+    const Expr total = float64 ? sum : sum * (1 / unit);
     // The row's answer where there is one; NaN spoils what it is applied to.
     const auto for_row = [&](const Expr &value) {
         return choose((bits(top) & magnitude_mask) < infinity_bits, value, std::numeric_limits<float>::quiet_NaN());

@@ -31,7 +31,7 @@ struct AlongRows {
     Halide::Expr value;    ///< the result at (x, row)
     Halide::Func last;     ///< (lane, row) the input after the last whole vector, in one update
     RowReduction largest;  ///< an integer that orders as the row's largest value does
-    RowReduction total;    ///< float64: Σ exp(input − largest value)
+    RowReduction total;    ///< Σ exp(input − largest value)
 };
 
 /// softmax, log_softmax or glu along the first dimension of input(x, row), as TensorFlow computes them: with the row's largest value
@@ -39,7 +39,8 @@ struct AlongRows {
 ///
 /// @param length  of a row of the input, for softmax and log_softmax; of a row of the output, which is half as long, for glu.
 /// @param lanes   partial results of a reduction.
+/// @param float64  the machine has it, and softmax and log_softmax sum in it; else in fixed point, for rows of up to 2^21 elements.
 AlongRows along_rows(const Halide::Func &input, const Halide::Var &x, const Halide::Var &row, const Halide::Expr &length,
-                     const std::string &kind, int lanes);
+                     const std::string &kind, int lanes, bool float64 = true);
 
 }  // namespace sepconv

@@ -4,6 +4,7 @@
 #include "Halide.h"
 #include "activated.h"
 #include "known_shape.h"
+#include "schedules/gpu.h"
 #include "stages.h"
 
 namespace {
@@ -87,12 +88,14 @@ public:
     void generate() {
         if (in_tiles()) return generate_known_shape();
         _halide_user_assert(!packed_weights)
-            << "packed_weights: expected channels_last, channels and filters above 0, no autoscheduler, and "
+            << "packed_weights: expected a CPU, channels_last, channels and filters above 0, no autoscheduler, and "
                "an activation that does not work along rows\n";
         const int c_at = channels_first ? 2 : 0, x_at = channels_first ? 0 : 1, y_at = channels_first ? 1 : 2;
         const Expr image_width = known(width, input.dim(x_at).extent()), image_height = known(height, input.dim(y_at).extent());
         const Expr image_channels = known(channels, input.dim(c_at).extent());
         const Expr depthwise_channels = image_channels * int(depth_multiplier);
+        // A GPU computes whole tiles: beyond the last channel or filter the last one is read.
+        auto within = [&](const Expr &i, const Expr &extent) { return on_gpu() ? min(i, extent - 1) : i; };
         const Expr before_x = zeros_before(image_width, kernel_width, stride_x, dilation_x);
         const Expr before_y = zeros_before(image_height, kernel_height, stride_y, dilation_y);
         auto order = [&](Var channel) { return channels_first ? std::vector<Var>{x, y, channel, n} : std::vector<Var>{channel, x, y, n}; };
@@ -107,47 +110,59 @@ public:
         const sepconv::Window window{int(kernel_width), int(kernel_height), int(stride_x), int(stride_y), int(dilation_x), int(dilation_y)};
         stages.taps = RDom(0, int(kernel_width), 0, int(kernel_height), "taps");
         const int multiplier = depth_multiplier;
-        const Expr from = multiplier == 1 ? Expr(q) : q / multiplier, which = multiplier == 1 ? Expr(0) : q % multiplier;
+        const Expr from = within(multiplier == 1 ? Expr(q) : q / multiplier, image_channels);
+        const Expr which = multiplier == 1 ? Expr(0) : q % multiplier;
         const bool keep_order = sepconv::keep_order(target);
         stages.depthwise = sepconv::depthwise_stage(
             order(q), x, y, window, stages.taps, [&](const Expr &i, const Expr &j) { return stages.padded(at(from, i, j)); },
             [&](const Expr &i, const Expr &j) { return depthwise_kernel(which, from, i, j); }, keep_order);
 
-        stages.reduction = RDom(0, depthwise_channels, "reduction");
-        const Expr step = stages.reduction.x, initial = use_bias ? bias(filter) : Expr(0.0f);
-        stages.pointwise = sepconv::pointwise_stage(
-            order(filter), initial, {{stages.reduction, stages.depthwise(at(step, x, y)), pointwise_kernel(filter, step)}}, keep_order);
+        const Expr nearest = within(filter, known(filters, pointwise_kernel.dim(0).extent()));
+        const Expr initial = use_bias ? bias(nearest) : Expr(0.0f);
+        if (on_gpu()) {
+            multiply_chunks(order, nearest, initial, depthwise_channels);
+        } else {
+            stages.reduction = RDom(0, depthwise_channels, "reduction");
+            const Expr step = stages.reduction.x;
+            stages.pointwise = sepconv::pointwise_stage(
+                order(filter), initial, {{stages.reduction, stages.depthwise(at(step, x, y)), pointwise_kernel(filter, step)}}, keep_order);
+        }
 
         const std::string kind = activation;
         if (sepconv::works_along_rows(kind)) {
             // The rows of the output, one after the other, as one row of a table.
             const int inner = 0, middle = 1, outer = 2;
             const Expr middle_extent = output.dim(middle).extent(), outer_extent = output.dim(outer).extent();
-            Func rows("rows"), activated("activated");
+            Func rows("rows"), activated("activated"), product("product");
+            product(order(filter)) = stages.pointwise(order(filter));
+            if (on_gpu()) gpu_stages.stored = product;
             std::vector<Expr> source = {column, row % middle_extent, row / middle_extent % outer_extent,
                                         row / (middle_extent * outer_extent)};
-            rows(column, row) = stages.pointwise(source);
+            rows(column, row) = product(source);
             const Expr length = output.dim(inner).extent();
-            stages.rows = sepconv::along_rows(rows, column, row, length, kind, natural_vector_size<float>());
+            stages.rows = on_gpu() ? sepconv::along_rows(rows, column, row, length, kind, sepconv::gpu_row_lanes, false)
+                                   : sepconv::along_rows(rows, column, row, length, kind, natural_vector_size<float>());
             activated(column, row) = stages.rows.value;
             const std::vector<Var> dimensions = order(filter);
             output(dimensions) = activated(dimensions[0], dimensions[1] + middle_extent * (dimensions[2] + outer_extent * n));
         } else {
             output(order(filter)) = sepconv::activated(stages.pointwise(order(filter)), kind, float(a), float(b), float(c));
+            if (on_gpu()) gpu_stages.stored = output;
         }
 
         promise_sizes();
+        if (on_gpu() && every_size_known()) promise_dense();
     }
 
     void schedule() {
         if (using_autoscheduler()) return;
         if (in_tiles()) return sepconv::schedule_known_shape(output, known_stages, shape(), cut, target);
-        const sepconv::LayerSizes sizes{extent(width, kernel_width, stride_x, dilation_x),
-                                        extent(height, kernel_height, stride_y, dilation_y),
-                                        channels,
-                                        filters,
-                                        depth_multiplier,
-                                        int(kernel_width) * int(kernel_height)};
+        const sepconv::LayerSizes sizes = layer_sizes();
+        if (on_gpu()) {
+            gpu_stages.depthwise = stages.depthwise, gpu_stages.pointwise = stages.pointwise, gpu_stages.taps = stages.taps;
+            gpu_stages.rows = stages.rows;
+            return sepconv::schedule_gpu(output, gpu_stages, {filter, x, y, n}, q, gpu_tiles(), channels_first);
+        }
         if (channels_first) {
             sepconv::schedule_separable_conv2d_channels_first(output, stages, {x, y, filter, n}, q, sizes, target);
         } else {
@@ -156,10 +171,53 @@ public:
     }
 
 private:
-    // What the order of the weights depends on is known, and the output has no stage that wants whole rows of it.
+    // On a CPU, what the order of the weights depends on is known, and the output has no stage that wants whole rows of it.
     bool in_tiles() const {
         const bool known = channels > 0 && filters > 0 && ((height > 0 && width > 0) || packed_weights);
-        return known && !using_autoscheduler() && !channels_first && !sepconv::works_along_rows(activation);
+        return known && !using_autoscheduler() && !target.value().has_gpu_feature() && !channels_first &&
+               !sepconv::works_along_rows(activation);
+    }
+    bool every_size_known() const { return height > 0 && width > 0 && channels > 0 && filters > 0; }
+
+    bool on_gpu() const { return target.value().has_gpu_feature() && !using_autoscheduler(); }
+
+    sepconv::LayerSizes layer_sizes() const {
+        return {extent(width, kernel_width, stride_x, dilation_x),
+                extent(height, kernel_height, stride_y, dilation_y),
+                channels,
+                filters,
+                depth_multiplier,
+                int(kernel_width) * int(kernel_height)};
+    }
+    sepconv::GpuTiles gpu_tiles() const { return sepconv::choose_gpu_tiles(layer_sizes(), channels_first, target); }
+
+    // The matrix product in chunks of the depthwise channels, the last one filled up with zeros.
+    // @param order  the output's dimensions with that of its channels
+    // @param nearest  the filter to read
+    void multiply_chunks(const std::function<std::vector<Var>(Var)> &order, const Expr &nearest, const Expr &initial,
+                         const Expr &depthwise_channels) {
+        const int length = gpu_tiles().channels;
+        const bool even = channels > 0 && int(channels) * int(depth_multiplier) % length == 0;
+        // By bits: of a select Halide would compute the depthwise stage under its condition, drop the clamps there as needless, and then
+        // take the reads of all the chunk to be those that it makes.
+        auto filled_up = [&](const Expr &value) {
+            if (even) return value;
+            return reinterpret<float>(reinterpret<int>(value) & -cast<int>(q < depthwise_channels));
+        };
+        sepconv::GpuStages &gpu = gpu_stages;
+        gpu.chunk = Func("chunk"), gpu.panel = Func("panel");
+        gpu.chunk(order(q)) = filled_up(stages.depthwise(order(q)));
+        gpu.panel(filter, q) = filled_up(pointwise_kernel(nearest, even ? Expr(q) : min(q, depthwise_channels - 1)));
+        gpu.steps = RDom(0, length, "steps"), gpu.chunks = RDom(0, (depthwise_channels + length - 1) / length, "chunks");
+        const Expr step = number * length + gpu.steps.x;
+        std::vector<Expr> from;
+        for (const Var &dimension : order(q)) from.push_back(dimension.name() == q.name() ? step : Expr(dimension));
+        std::vector<Var> of_chunk = order(filter);
+        of_chunk.push_back(number);
+        gpu.partial = sepconv::pointwise_stage(of_chunk, 0.0f, {{gpu.steps, gpu.chunk(from), gpu.panel(filter, step)}}, false);
+        std::vector<Expr> sum(of_chunk.begin(), of_chunk.end());
+        sum.back() = gpu.chunks.x;
+        stages.pointwise = sepconv::pointwise_stage(order(filter), initial, {{gpu.chunks, gpu.partial(sum), 1.0f}}, false);
     }
     bool flat_output() const { return packed_weights && dense && height > 0 && width > 0; }
 
@@ -178,6 +236,18 @@ private:
     template <typename Buffer>
     static void make_dense(Buffer &buffer, const std::vector<int> &extents) {
         make_dense(buffer, std::vector<Expr>(extents.begin(), extents.end()));
+    }
+
+    // Every size is known.
+    void promise_dense() {
+        const sepconv::LayerSizes sizes = layer_sizes();
+        const int stored = activation.value() == "glu" && !channels_first ? filters / 2 : int(filters);
+        const int stored_width = activation.value() == "glu" && channels_first ? sizes.width / 2 : sizes.width;
+        make_dense(input, channels_first ? std::vector<int>{width, height, channels} : std::vector<int>{channels, width, height});
+        make_dense(output, channels_first ? std::vector<int>{stored_width, sizes.height, filters}
+                                          : std::vector<int>{stored, sizes.width, sizes.height});
+        make_dense(depthwise_kernel, std::vector<int>{depth_multiplier, channels, kernel_width});
+        make_dense(pointwise_kernel, std::vector<int>{filters});
     }
 
     void generate_known_shape() {
@@ -271,7 +341,9 @@ private:
     static Expr known(int promised, const Expr &given) { return promised > 0 ? Expr(promised) : given; }
 
     Var x{"x"}, y{"y"}, n{"n"}, channel{"channel"}, q{"q"}, filter{"filter"}, column{"column"}, row{"row"};
+    Var number{"number"};
     sepconv::LayerStages stages;
+    sepconv::GpuStages gpu_stages;
     sepconv::KnownTiles cut;
     sepconv::KnownStages known_stages;
 };

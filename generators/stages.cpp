@@ -23,6 +23,7 @@ Expr sum_of(const Expr &a, const Expr &b, bool keep_order) { return keep_order ?
 }  // namespace
 
 bool keep_order(const Target &target) {
+    if (target.has_gpu_feature()) return false;
     return target.arch == Target::WebAssembly || (target.arch == Target::X86 && !target.has_feature(Target::FMA));
 }
 

@@ -1,0 +1,212 @@
+// The schedule for GPUs (CUDA, OpenCL, Vulkan): one kernel in which a block of threads goes through the depthwise channels in chunks.
+// It leaves a chunk of its tile's depthwise results and the chunk's weights in shared memory, and multiplies the two from there into
+// registers. Every size may be open.
+//
+// The two data formats differ in which dimension neighbouring threads take: filters in channels_last, columns in channels_first, so that
+// they read and write neighbouring floats. A thread has a vector along that dimension, which it reads from shared memory in one
+// instruction, and a run along the other.
+#include "schedules/gpu.h"
+
+#include <algorithm>
+
+using namespace Halide;
+
+namespace sepconv {
+
+namespace {
+
+constexpr int lanes = 4;  // 16 bytes, the most that a thread reads at once
+// What a thread keeps in registers fits the 64 that Halide's CUDA runtime allows it: the accumulators and factors of the product, and what
+// stays the same from chunk to chunk, which is more where distances are not known.
+constexpr int most_in_run = 5, most_in_open_run = 3;
+constexpr int most_together = 2, most_open_together = 1;  // outputs of the depthwise stage whose border is known in registers
+constexpr int threads = 128;        // what every Vulkan device runs, and enough where several blocks share a multiprocessor
+constexpr int most_filters = 64;    // the depthwise stage is computed again for every so many filters
+constexpr int most_channels = 32;   // more would only take shared memory from other blocks
+constexpr int most_steps = 16;      // of the product unrolled: every turn of the loop costs copies between registers
+constexpr int unrolled_taps = 9;    // a larger window's rows stay a loop
+constexpr int guessed_extent = 64;  // of an open size
+
+int divide(int a, int b) { return (a + b - 1) / b; }
+int round_up(int a, int b) { return divide(a, b) * b; }
+
+// What every device of these kinds has.
+int shared_floats(const Target &target) { return (target.has_feature(Target::Vulkan) ? 16 : 32) * 1024 / 4; }
+
+// The run that divides an extent with the least waste; a thread's own costs count as one more.
+int choose_run(int extent, int most) {
+    int best = 1;
+    for (int run = 1; run <= most; run++) {
+        if (divide(extent, run) * (run + 1) <= divide(extent, best) * (best + 1)) best = run;
+    }
+    return best;
+}
+
+// Half of the channels or all: choose_gpu_tiles makes them even.
+int steps_unrolled(int channels) { return channels > most_steps ? channels / 2 : channels; }
+
+// The most threads among which so much divides evenly.
+int dividing(int extent, int most) {
+    int threads_taken = std::min(extent, most);
+    while (extent % threads_taken != 0) threads_taken--;
+    return threads_taken;
+}
+
+// The same number of equal parts as parts of at most `most` need.
+int even_part(int extent, int most) { return divide(extent, divide(extent, most)); }
+
+}  // namespace
+
+GpuTiles choose_gpu_tiles(const LayerSizes &sizes, bool channels_first, const Target &target) {
+    const bool open = sizes.width == 0 || sizes.height == 0 || sizes.channels == 0 || sizes.filters == 0;
+    const int most_run = open ? most_in_open_run : most_in_run;
+    auto known = [](int size) { return size > 0 ? size : guessed_extent; };
+    const int width = known(sizes.width), height = known(sizes.height), filters = known(sizes.filters);
+    const int budget = shared_floats(target);
+    GpuTiles tiles = {};
+    tiles.thread_filters = channels_first ? choose_run(filters, most_run) : lanes;
+    tiles.thread_columns = channels_first ? lanes : choose_run(width, most_run);
+    const int runs = divide(width, tiles.thread_columns);
+
+    // A tile's sums take half of the shared memory at most.
+    tiles.filters = even_part(divide(filters, tiles.thread_filters), most_filters / tiles.thread_filters) * tiles.thread_filters;
+    const int pixel_threads =
+        std::max(1, std::min(threads * tiles.thread_filters / tiles.filters, budget / 2 / tiles.filters / tiles.thread_columns));
+    // As square as possible, for fewer inputs, but before all with few pixels outside.
+    double least = 0;
+    for (int x = 1; x <= std::min(runs, pixel_threads); x++) {
+        const int y = std::min(height, pixel_threads / x);
+        const int columns = x * tiles.thread_columns;
+        const double inputs = (columns + 2.0) * (y + 2.0);
+        const double cost = static_cast<double>(divide(runs, x)) * divide(height, y) * (columns * y * 4 + inputs);
+        if (least == 0 || cost < least) least = cost, tiles.columns = columns, tiles.rows = y;
+    }
+
+    const int pixels = tiles.columns * tiles.rows;
+    const int room = (budget - pixels * (tiles.filters + lanes)) / (pixels + tiles.filters) / lanes * lanes;
+    const int most = std::clamp(room, lanes, most_channels);
+    const int channels = sizes.channels > 0 ? sizes.channels * sizes.multiplier : most;
+    tiles.channels = round_up(even_part(channels, most), lanes);
+    if (tiles.channels > most_steps) tiles.channels = round_up(tiles.channels, 2 * lanes);
+    tiles.together = open ? most_open_together : most_together;
+    tiles.window_unrolled = !open && sizes.window <= unrolled_taps;
+    return tiles;
+}
+
+namespace {
+
+// The last stage of an activation that works along rows: a block of threads for each row, whose lanes reduce it side by side.
+void schedule_along_rows(Func output, const AlongRows &rows, int threads_of_row) {
+    const std::vector<Var> dimensions = output.args();
+    Var part("part"), block("block"), inner("inner"), thread("thread");
+    output.fuse(dimensions[1], dimensions[2], block)
+        .fuse(block, dimensions[3], block)
+        .split(dimensions[0], inner, thread, threads_of_row, TailStrategy::GuardWithIf)
+        .reorder(inner, thread, block)
+        .gpu_blocks(block)
+        .gpu_threads(thread);
+    if (!rows.last.defined()) return;
+    auto beside = [&](Func func) {
+        const Var lane(func.args()[0]), row(func.args()[1]);
+        func.compute_at(output, block).store_in(MemoryType::GPUShared).bound_extent(row, 1).gpu_threads(lane);
+        func.update().gpu_threads(lane);
+    };
+    beside(rows.last);
+    for (const RowReduction &reduction : {rows.largest, rows.total}) {
+        beside(reduction.partial);
+        Func reduced = reduction.reduced;
+        reduced.compute_at(output, block).store_in(MemoryType::GPUShared).bound_extent(reduced.args()[0], 1);
+    }
+}
+
+}  // namespace
+
+void schedule_gpu(Func output, const GpuStages &stages, const std::vector<Var> &dimensions, Var q, const GpuTiles &tiles,
+                  bool channels_first) {
+    const Var filter = dimensions[0], x = dimensions[1], y = dimensions[2], n = dimensions[3];
+    const TailStrategy guard = TailStrategy::GuardWithIf;
+    const Var lane = channels_first ? x : filter, run = channels_first ? filter : x;
+    const int lane_extent = channels_first ? tiles.columns : tiles.filters, run_extent = channels_first ? tiles.filters : tiles.columns;
+    const int in_run = channels_first ? tiles.thread_filters : tiles.thread_columns;
+    const int lane_threads = lane_extent / lanes, run_threads = run_extent / in_run;
+    Var block("block"), fo("fo"), xo("xo"), yo("yo"), in_lane("in_lane"), in_run_of_threads("in_run_of_threads"), i("i"), j("j");
+    Var lane_thread("lane_thread"), run_thread("run_thread"), row_thread("row_thread");
+
+    // Neighbouring threads store neighbouring floats.
+    Func stored = stages.stored, pointwise = stages.pointwise, partial = stages.partial, chunk = stages.chunk, panel = stages.panel;
+    const Var lane_outer = channels_first ? xo : fo, run_outer = channels_first ? fo : xo;
+    stored.split(lane, lane_outer, in_lane, lane_extent, guard)
+        .split(in_lane, i, lane_thread, lane_threads)
+        .split(run, run_outer, in_run_of_threads, run_extent, guard)
+        .split(in_run_of_threads, run_thread, j, in_run)
+        .split(y, yo, row_thread, tiles.rows, guard)
+        .reorder(i, j, lane_thread, run_thread, row_thread, fo, xo, yo, n)
+        .fuse(fo, xo, block)
+        .fuse(block, yo, block)
+        .fuse(block, n, block)
+        .gpu_blocks(block)
+        .gpu_threads(lane_thread, run_thread, row_thread);
+
+    auto whole = [&](Func func) {
+        func.bound_extent(x, tiles.columns).bound_extent(y, tiles.rows).bound_extent(n, 1).never_partition_all();
+        return func;
+    };
+    whole(pointwise).compute_at(stored, block).store_in(MemoryType::GPUShared).bound_extent(filter, tiles.filters);
+    auto in_registers = [&](Stage stage) {
+        stage.split(lane, lane_thread, i, lanes).split(run, run_thread, j, in_run).vectorize(i).unroll(j);
+    };
+    in_registers(pointwise);
+    pointwise.reorder(i, j, lane_thread, run_thread, y, n).gpu_threads(lane_thread, run_thread, y);
+    in_registers(pointwise.update());
+    pointwise.update().reorder({i, j, lane_thread, run_thread, y, n, stages.chunks.x}).gpu_threads(lane_thread, run_thread, y);
+
+    const RVar steps = stages.steps.x, qo("qo"), qi("qi");
+    partial.compute_at(pointwise, lane_thread).store_in(MemoryType::Register).vectorize(lane).unroll(run).never_partition_all();
+    partial.update()
+        .split(steps, qo, qi, steps_unrolled(tiles.channels))
+        .reorder({lane, run, qi, qo})
+        .vectorize(lane)
+        .unroll(run)
+        .unroll(qi);
+
+    // channels_last: a thread has a channel's neighbouring columns, which share inputs; channels_first: neighbouring threads do.
+    Var part("part"), column("column"), q_outer("q_outer"), q_thread("q_thread"), x_thread("x_thread"), in_thread("in_thread");
+    whole(chunk).compute_at(pointwise, stages.chunks.x).store_in(MemoryType::GPUShared).bound_extent(q, tiles.channels);
+    const int q_threads = dividing(tiles.channels, channels_first ? run_threads : lane_threads);
+    if (channels_first) {
+        chunk.split(x, in_thread, x_thread, lane_threads);
+    } else {
+        chunk.align_storage(q, tiles.channels + lanes).split(x, x_thread, in_thread, in_run);
+    }
+    const int together = even_part(channels_first ? lanes : in_run, tiles.together);
+    chunk.split(in_thread, part, column, together, TailStrategy::ShiftInwards)
+        .split(q, q_outer, q_thread, q_threads)
+        .reorder({column, part, q_outer, channels_first ? x_thread : q_thread, channels_first ? q_thread : x_thread, y, n})
+        .gpu_threads(channels_first ? x_thread : q_thread, channels_first ? q_thread : x_thread, y)
+        .unroll(column);
+    Func depthwise = stages.depthwise;
+    depthwise.compute_at(chunk, part).store_in(MemoryType::Register).unroll(x).never_partition_all();
+    depthwise.update().reorder(x, stages.taps.x, stages.taps.y).unroll(x);
+    if (tiles.window_unrolled) depthwise.update().unroll(stages.taps.x).unroll(stages.taps.y);
+
+    Var filter_outer("filter_outer"), filter_thread("filter_thread"), step_outer("step_outer"), step("step"), step_x("step_x");
+    Var step_y("step_y");
+    const int row_steps = dividing(tiles.channels, tiles.rows);
+    panel.compute_at(pointwise, stages.chunks.x)
+        .store_in(MemoryType::GPUShared)
+        .bound_extent(filter, tiles.filters)
+        .bound_extent(q, tiles.channels)
+        .split(filter, filter_outer, filter_thread, dividing(tiles.filters, lane_threads))
+        .split(q, step, step_y, row_steps)
+        .split(step, step_outer, step_x, dividing(tiles.channels / row_steps, run_threads))
+        .reorder(filter_outer, step_outer, filter_thread, step_x, step_y)
+        .gpu_threads(filter_thread, step_x, step_y)
+        .never_partition_all();
+
+    if (stages.rows.value.defined()) {
+        stored.compute_root();
+        schedule_along_rows(output, stages.rows, gpu_row_lanes);
+    }
+}
+
+}  // namespace sepconv

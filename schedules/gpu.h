@@ -1,0 +1,42 @@
+// How a GPU computes the fused layer: how it is cut, and the schedule of its stages.
+#pragma once
+
+#include <vector>
+
+#include "Halide.h"
+#include "schedules/separable_conv2d.h"
+
+namespace sepconv {
+
+/// Partial results of a reduction along a row.
+constexpr int gpu_row_lanes = 32;
+
+/// The output is cut into tiles, one for a block of threads. A tile is complete even at the end of an image or of the filters: what lies
+/// outside is computed and not stored.
+struct GpuTiles {
+    int filters, columns, rows;          ///< of a tile
+    int thread_filters, thread_columns;  ///< of a thread, whose accumulators are in registers; it has one row
+    int channels;                        ///< depthwise channels whose results are in shared memory at once
+    int together;                        ///< neighbouring outputs of the depthwise stage in registers at once
+    bool window_unrolled;
+};
+
+GpuTiles choose_gpu_tiles(const LayerSizes &sizes, bool channels_first, const Halide::Target &target);
+
+/// The stages in whole tiles: each may be computed beside the image, beyond the last filter and beyond the last channel.
+struct GpuStages {
+    Halide::Func depthwise;  ///< sums over `taps`
+    Halide::Func chunk;      ///< (q, x, y, n), in the format's order: these, zero beyond the last channel
+    Halide::Func panel;      ///< (filter, q): the weights, zero beyond the last channel
+    Halide::Func partial;    ///< the product over one chunk, which is its last dimension
+    Halide::Func pointwise;  ///< with bias: the sum over all chunks
+    Halide::Func stored;     ///< the tiles' last stage: the output, or where the activation works along rows its input
+    Halide::RDom taps, steps, chunks;
+    AlongRows rows;
+};
+
+/// @param dimensions  of the output: (filter, x, y, n).
+void schedule_gpu(Halide::Func output, const GpuStages &stages, const std::vector<Halide::Var> &dimensions, Halide::Var q,
+                  const GpuTiles &tiles, bool channels_first);
+
+}  // namespace sepconv

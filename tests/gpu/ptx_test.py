@@ -1,0 +1,102 @@
+#!/usr/bin/env python3
+"""Holds the CUDA kernels of CMakeLists.txt to what their schedule promises, without a GPU.
+
+    ptx_test.py [TEST...]    with the folder of the compiled layers in SEPCONV_GPU_LAYERS and the path of ptxas in SEPCONV_PTXAS
+"""
+import os
+import re
+import subprocess
+import tempfile
+import unittest
+from pathlib import Path
+
+LAYERS = Path(os.environ["SEPCONV_GPU_LAYERS"])
+# Halide's CUDA runtime lets a thread have so many.
+REGISTERS = 64
+# What schedules/gpu.cpp promises of every block.
+THREADS, SHARED_BYTES = 128, 32 * 1024
+
+
+def layers():
+    """(name, object, lowered statement) of each layer that was compiled for CUDA."""
+    found = [(path.stem, path, path.with_suffix(".stmt")) for path in sorted(LAYERS.glob("cuda_*.o"))]
+    if not found:
+        raise ValueError(f"{LAYERS}: expected the objects of layers compiled for CUDA, found none; build the target ptx_test")
+    return found
+
+
+def ptx(path):
+    """The source of an object's kernels."""
+    code = path.read_bytes()
+    begin = code.find(b".version")
+    if begin < 0:
+        raise ValueError(f"{path}: expected PTX, found none")
+    return code[begin : code.index(b"\0", begin)].decode()
+
+
+def assemble(path, machine, registers):
+    """{kernel: (bytes of the stack, bytes spilled, registers)}, as ptxas tells them."""
+    assembler = os.environ.get("SEPCONV_PTXAS", "")
+    if not Path(assembler).is_file():
+        raise ValueError("expected ptxas of CUDA 13, found none; scripts/setup installs it")
+    with tempfile.TemporaryDirectory() as folder:
+        source = Path(folder, "kernels.ptx")
+        source.write_text(ptx(path))
+        command = [assembler, "-v", f"-arch={machine}", f"-maxrregcount={registers}", str(source), "-o", str(Path(folder, "kernels.cubin"))]
+        ran = subprocess.run(command, capture_output=True, text=True)
+    if ran.returncode != 0:
+        raise ValueError(f"{path}: ptxas: {ran.stderr.strip() or ran.stdout.strip()}")
+    said = re.findall(r"Function properties for (\S+)\s+(\d+) bytes stack frame, (\d+) bytes spill stores, (\d+) bytes spill loads\s.*?"
+                      r"Used (\d+) registers", ran.stderr + ran.stdout, re.DOTALL)
+    if not said:
+        raise ValueError(f"{path}: ptxas: expected lines on the kernels' registers, found: {ran.stderr} {ran.stdout}")
+    return {kernel: (int(stack), int(stores) + int(loads), int(used)) for kernel, stack, stores, loads, used in said}
+
+
+def launches(path):
+    """(threads, bytes of shared memory) of every kernel that a lowered statement starts."""
+    text = path.read_bytes().decode(errors="replace")
+    calls = re.findall(r'halide_cuda_run\(\S+ "\w+", .*?, (\d+), (\d+), (\d+), ([0-9+* ()]+), \(void \*\)', text)
+    if not calls:
+        raise ValueError(f"{path}: expected calls of halide_cuda_run, found none")
+    return [(int(x) * int(y) * int(z), sum_of_products(size)) for x, y, z, size in calls]
+
+
+def sum_of_products(text):
+    total = 0
+    for term in re.sub(r"[ ()]", "", text).split("+"):
+        product = 1
+        for factor in term.split("*"):
+            product *= int(factor)
+        total += product
+    return total
+
+
+class Ptx(unittest.TestCase):
+    def test_kernels_spill_nothing(self):
+        for machine in ("sm_80", "sm_90"):
+            for name, path, _ in layers():
+                for kernel, (stack, spilled, _) in assemble(path, machine, REGISTERS).items():
+                    with self.subTest(name, kernel=kernel, machine=machine):
+                        self.assertEqual((stack, spilled), (0, 0))
+
+    def test_blocks_fit_every_device(self):
+        for name, _, statement in layers():
+            for threads, shared in launches(statement):
+                with self.subTest(name):
+                    self.assertLessEqual(threads, THREADS)
+                    self.assertLessEqual(shared, SHARED_BYTES)
+
+    def test_one_kernel_computes_a_layer(self):
+        for name, _, statement in layers():
+            with self.subTest(name):
+                along_rows = re.search("softmax|long_rows|glu", name) is not None
+                self.assertEqual(len(launches(statement)), 2 if along_rows else 1)
+
+    def test_spilling_is_seen(self):
+        path = next(path for name, path, _ in layers() if name == "cuda_mobile_112")
+        self.assertGreater(max(spilled for _, spilled, _ in assemble(path, "sm_80", REGISTERS // 2).values()), 0)
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)
