@@ -68,10 +68,10 @@ GpuTiles choose_gpu_tiles(const LayerSizes &sizes, bool channels_first, const Ta
     tiles.thread_columns = channels_first ? lanes : choose_run(width, most_run);
     const int runs = divide(width, tiles.thread_columns);
 
-    // A tile's sums take half of the shared memory at most.
+    // A tile's sums take half of the shared memory at most, and leave room for some channels.
     tiles.filters = even_part(divide(filters, tiles.thread_filters), most_filters / tiles.thread_filters) * tiles.thread_filters;
     const int pixel_threads =
-        std::max(1, std::min(threads * tiles.thread_filters / tiles.filters, budget / 2 / tiles.filters / tiles.thread_columns));
+        std::max(1, std::min(threads * tiles.thread_filters / tiles.filters, budget / 2 / (tiles.filters + lanes) / tiles.thread_columns));
     // As square as possible, for fewer inputs, but before all with few pixels outside.
     double least = 0;
     for (int x = 1; x <= std::min(runs, pixel_threads); x++) {
@@ -83,8 +83,10 @@ GpuTiles choose_gpu_tiles(const LayerSizes &sizes, bool channels_first, const Ta
     }
 
     const int pixels = tiles.columns * tiles.rows;
-    const int room = (budget - pixels * (tiles.filters + lanes)) / (pixels + tiles.filters) / lanes * lanes;
-    const int most = std::clamp(room, lanes, most_channels);
+    const int room = (budget - pixels * (tiles.filters + lanes)) / (pixels + tiles.filters);
+    // Vectors of channels, and beyond most_steps two equal halves of them.
+    const int multiple = room > most_steps ? 2 * lanes : lanes;
+    const int most = std::min(room / multiple * multiple, most_channels);
     const int channels = sizes.channels > 0 ? sizes.channels * sizes.multiplier : most;
     tiles.channels = round_up(even_part(channels, most), lanes);
     if (tiles.channels > most_steps) tiles.channels = round_up(tiles.channels, 2 * lanes);
