@@ -18,6 +18,7 @@ std::unique_ptr<CLI::App> command_line() {
     add_run(*program);
     add_info(*program);
     add_explain(*program);
+    add_compile(*program);
     add_generate(*program);
 #ifdef SEPCONV_BENCH
     add_bench(*program);

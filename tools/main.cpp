@@ -8,7 +8,6 @@
 #include <csignal>
 #include <cstdio>
 #include <iostream>
-#include <new>
 #include <string>
 #include <string_view>
 #include <system_error>
@@ -16,17 +15,16 @@
 #include <vector>
 
 #include "command_line.h"
+#include "guarded.h"
 #include "program.h"
 #include "sepconv/layer.h"
 #include "subcommands.h"
 
 namespace {
 
-constexpr int failed = 1, wrong_input = 2;
-
 // The subcommands that another program does, which takes the arguments behind them as they are. Only their help is the command's own.
 using HandedOver = std::pair<std::string_view, const char *>;
-constexpr std::array handed_over = {HandedOver{"generate", "sepconv-generators"}};
+constexpr std::array handed_over = {HandedOver{"compile", "sepconv-compile"}, HandedOver{"generate", "sepconv-generators"}};
 
 bool asks_for_help(std::string_view argument) { return argument == "-h" || argument == "--help"; }
 
@@ -43,16 +41,11 @@ std::string full_name(const CLI::App &program, int argc, char **argv) {
     return fmt::format("sepconv {}", argv[1]);
 }
 
-int complain(const std::string &name, const std::string &message, int code) {
-    // Nothing is left to say it with where standard error is closed, so that this cannot fail.
-    std::fputs(fmt::format("{}: {}\n", name, message).c_str(), stderr);
-    return code;
-}
-
 // Results that did not arrive, as on a full disk, are a failure too.
 int flush_results(const std::string &name) {
     if (std::fflush(stdout) == 0 && std::ferror(stdout) == 0) return 0;
-    return complain(name, fmt::format("standard output: cannot be written: {}", std::generic_category().message(errno)), failed);
+    return sepconv::tools::complain(name, fmt::format("standard output: cannot be written: {}", std::generic_category().message(errno)),
+                                    sepconv::tools::failed);
 }
 
 // The first argument names a subcommand or asks about the program.
@@ -74,39 +67,22 @@ void hand_over(int argc, char **argv) {
     }
 }
 
-std::string command_line_message(const CLI::App &program, const std::string &name, const CLI::ParseError &error) {
-    const auto chosen = program.get_subcommands();
-    const std::vector<std::string> unknown = chosen.empty() ? program.remaining() : chosen.front()->remaining();
-    // What follows an unknown option may be its value.
-    const std::string problem = unknown.empty() ? error.what() : fmt::format("unknown argument {}", unknown.front());
-    return fmt::format("{} (see {} --help)", problem, name);
-}
-
 int run_command(CLI::App &program, int argc, char **argv) {
     using namespace sepconv;
     const std::string name = full_name(program, argc, argv);
-    try {
-        check_subcommand(program, argc, argv);
-        hand_over(argc, argv);
-        program.parse(argc, argv);
+    return tools::guarded(name, [&] {
+        try {
+            check_subcommand(program, argc, argv);
+            hand_over(argc, argv);
+            program.parse(argc, argv);
+        } catch (const CLI::Success &request) {  // --help, --version
+            program.exit(request);
+            std::cout.flush();
+        } catch (const CLI::ParseError &error) {
+            return tools::complain(name, tools::command_line_message(program, name, error), tools::wrong_input);
+        }
         return flush_results(name);
-    } catch (const CLI::Success &request) {  // --help, --version
-        program.exit(request);
-        std::cout.flush();
-        return flush_results(name);
-    } catch (const CLI::ParseError &error) {
-        return complain(name, command_line_message(program, name, error), wrong_input);
-    } catch (const tools::Failure &error) {
-        return complain(name, error.what(), failed);
-    } catch (const ExecutionError &error) {
-        return complain(name, error.what(), failed);
-    } catch (const Error &error) {
-        return complain(name, error.what(), wrong_input);
-    } catch (const std::bad_alloc &) {
-        return complain(name, "there is not enough memory", failed);
-    } catch (const std::exception &error) {
-        return complain(name, error.what(), failed);
-    }
+    });
 }
 
 }  // namespace
@@ -116,5 +92,5 @@ int main(int argc, char **argv) try {
     std::signal(SIGXFSZ, SIG_IGN);
     return run_command(*sepconv::tools::command_line(), argc, argv);
 } catch (...) {  // there is no memory even for a message
-    return failed;
+    return sepconv::tools::failed;
 }

@@ -22,6 +22,7 @@ class Failure : public Error {
 void add_run(CLI::App &program);
 void add_info(CLI::App &program);
 void add_explain(CLI::App &program);
+void add_compile(CLI::App &program);
 void add_bench(CLI::App &program);
 /// Its help alone: main hands the work over to a program of its own.
 void add_generate(CLI::App &program);
