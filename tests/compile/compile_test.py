@@ -1,0 +1,575 @@
+#!/usr/bin/env python3
+"""`sepconv compile` as its users meet it: a fresh folder, the command, a program linked with what the manifest lists, and Keras' answer.
+
+    compile_test.py TEST...    with the command in SEPCONV, the tree in SOURCE, a folder of its own in WORK, and compilers in CC and CXX
+"""
+import filecmp
+import hashlib
+import json
+import os
+import pty
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+import unittest
+from pathlib import Path
+
+import numpy as np
+
+import layers
+from layers import CC, CXX, SEPCONV, SOURCE, TOLERANCE, Layer, compile_layer, compute, config_options, difference, program, reference, run
+
+WORK = Path(os.environ["WORK"])
+
+# What a program needs around a call with weights of its own, taken from the file that is its fourth argument.
+PACKED = """float *kernels = take(argv[4], &count);
+    void *memory = malloc({macro}_WEIGHTS_BYTES + 64), *packed = (void *)(((uintptr_t)memory + 63) / 64 * 64);
+    int code = {name}_pack(kernels, kernels + {depthwise}{bias}, packed);
+    if (code == 0) code = {name}(input, packed, output);"""
+
+PARALLEL_FOR = """
+static int calls;
+int share(void *context, int (*task)(void *, int, uint8_t *), int first, int count, uint8_t *closure) {
+    int i, code = 0;
+    calls += count;
+    for (i = first + count - 1; i >= first && code == 0; i--) code = task(context, i, closure);
+    return code;
+}
+"""
+
+
+class Compile(unittest.TestCase):
+    def setUp(self):
+        self.folder = WORK / self.id().split(".", 1)[1]
+        shutil.rmtree(self.folder, ignore_errors=True)
+        self.folder.mkdir(parents=True)
+
+    def expect_close(self, found, expected, what=""):
+        self.assertLess(difference(found, expected), TOLERANCE, what)
+
+    def expect_error(self, *options, says, code=2):
+        done = subprocess.run([SEPCONV, "compile", *map(str, options)], capture_output=True, text=True)
+        self.assertEqual(done.returncode, code, done.stderr)
+        self.assertRegex(done.stderr, says)
+        self.assertEqual(done.stdout, "")
+        return done.stderr
+
+    def golden(self, case, *options, subfolder="out", runner=(), compiler=None, **keywords):
+        """Compiles a golden case and holds what it computes against Keras."""
+        layer = Layer(case)
+        out = self.folder / subfolder
+        manifest = compile_layer(*layer.options(self.folder / "in"), *options, output=out)
+        executable = program(out, manifest["name"], compiler=compiler, **keywords)
+        self.expect_close(compute(executable, layer.input, layer.expected.shape, runner), layer.expected, case)
+        return manifest
+
+
+class Layers(Compile):
+    CASES = ["kernels_6x1_valid_channels_last", "strides_2_kernel_5_valid_channels_last", "dilation_6_kernel_1x3_valid",
+             "channels_8_times_2_channels_last", "special_nan_dilation_2_multiplier_2_channels_last", "mixed_043", "mixed_106",
+             "activations_keras3_softmax_channels_last", "extents_columns_63", "large_30x30x70", "large_30x30x70_first"]
+
+    def test_compute_what_keras_computes(self):
+        for case in self.CASES:
+            with self.subTest(case):
+                self.golden(case, subfolder=case)
+
+    def test_any_activation_is_compiled_or_refused_by_name(self):
+        refused = 0
+        cases = [case for case in layers.cases().values() if case["id"].startswith("activations_keras3") and case["id"].endswith("object")]
+        for case in cases[::3]:
+            layer = Layer(case["id"])
+            with self.subTest(case["id"]):
+                if "sparsemax" in str(layer.config["activation"]):
+                    self.expect_error(*layer.options(self.folder / "in"), "-o", self.folder / "out", says="sparsemax")
+                    refused += 1
+                else:
+                    self.golden(case["id"], subfolder=case["id"])
+
+    def test_take_parts_of_larger_arrays(self):
+        for case in ("strides_2_kernel_5_valid_channels_last", "large_30x30x70_first"):
+            with self.subTest(case):
+                layer = Layer(case)
+                out = self.folder / case
+                name = compile_layer(*layer.options(self.folder / "in"), output=out)["name"]
+                # The input and the output each lie in an array that is larger along every dimension.
+                larger = [(0, 2), (1, 2), (2, 1), (0, 3)]
+                padded = np.pad(layer.input, larger, constant_values=np.nan)
+                target = np.pad(layer.expected, larger)
+                strides = [[side // 4 for side in array.strides] for array in (padded, target)]
+                first = [sum(before * stride for (before, _), stride in zip(larger, each)) for each in strides]
+                body = f"""const int64_t from[4] = {{{', '.join(map(str, strides[0]))}}}, to[4] = {{{', '.join(map(str, strides[1]))}}};
+                    size_t i;
+                    int code;
+                    for (i = 0; i < expected; i++) output[i] = -1;
+                    code = {name}_strided(input + {first[0]}, from, output + {first[1]}, to, NULL);"""
+                found = compute(program(out, name, body), padded, target.shape)
+                inside = tuple(slice(before, before + extent) for (before, _), extent in zip(larger, layer.expected.shape))
+                self.expect_close(found[inside], layer.expected)
+                found[inside] = -1
+                self.assertTrue((found == -1).all(), "something beside the output was written")
+
+    def test_leave_extents_open(self):
+        shapes = [(1, 1, 1), (2, 3, 2), (1, 5, 40), (3, 17, 9), (1, 64, 70), (0, 4, 4)]
+        for padding, strides, dilation, pattern in (("same", [1, 1], [1, 1], "?,?,?,6"), ("valid", [2, 3], [1, 1], "?,?,?,6"),
+                                                    ("same", [1, 1], [2, 3], "?,?,9,6"), ("same", [2, 2], [1, 1], "1,11,?,6")):
+            config, weights = layers.random_layer(7, 6, 10, padding=padding, strides=strides, dilation_rate=dilation, depth_multiplier=2)
+            out = self.folder / f"{padding}_{strides[0]}{strides[1]}_{dilation[0]}"
+            name = compile_layer(*config_options(self.folder / "in", config, weights), "--input-shape", pattern, output=out)["name"]
+            fixed = [None if word == "?" else int(word) for word in pattern.split(",")]
+            words = ["batch", "height", "width"]
+            read = "".join(f"const int64_t {word} = strtol(argv[{4 + i}], NULL, 10);" for i, word in enumerate(words) if fixed[i] is None)
+            call = ", ".join(["input", "output", *[word for i, word in enumerate(words) if fixed[i] is None]])
+            executable = program(out, name, f"{read} const int code = {name}({call});")
+            for shape in shapes:
+                shape = tuple(known or asked for known, asked in zip(fixed, shape))
+                tensor = np.random.default_rng(3).standard_normal((*shape, 6), np.float32)
+                span = [(kernel - 1) * rate + 1 for kernel, rate in zip(config["kernel_size"], dilation)]
+                if padding == "valid" and any(extent < least for extent, least in zip(shape[1:], span)):
+                    continue
+                with self.subTest(padding=padding, strides=strides, shape=shape):
+                    expected = reference(config, weights, tensor) if shape[0] else np.zeros((0, 1, 1, 10))
+                    self.expect_close(compute(executable, tensor, expected.shape, more=shape), expected)
+
+    def test_take_weights_as_an_argument(self):
+        for case in ("strides_2_kernel_5_valid_channels_last", "activations_keras3_softmax_channels_last", "large_30x30x70"):
+            with self.subTest(case):
+                layer = Layer(case)
+                out = self.folder / case
+                name = compile_layer(*layer.options(self.folder / "in", weights="separate"), output=out)["name"]
+                kernels = layer.weights
+                np.concatenate([kernels[each].ravel() for each in ("depthwise_kernel", "pointwise_kernel", "bias") if each in kernels]).tofile(
+                    out / "weights.bin")
+                depthwise, pointwise = kernels["depthwise_kernel"].size, kernels["pointwise_kernel"].size
+                bias = f", kernels + {depthwise + pointwise}" if "bias" in kernels else ""
+                body = PACKED.format(name=name, macro=name.upper(), depthwise=depthwise, bias=bias)
+                executable = program(out, name, body)
+                self.expect_close(compute(executable, layer.input, layer.expected.shape, more=[out / "weights.bin"]), layer.expected)
+
+    def test_share_the_work_as_asked(self):
+        results = {}
+        for how, options, keywords in (("pool", ["--threads", "3"], {}), ("none", ["--no-threads"], {}),
+                                       ("supplied", ["--threads", "3", "--parallel-for", "share"], {"before": PARALLEL_FOR})):
+            layer = Layer("large_30x30x70")
+            out = self.folder / how
+            manifest = compile_layer(*layer.options(self.folder / "in"), *options, output=out)
+            body = f"int code = {manifest['name']}(input, output);" + (" if (calls < 2) code = 93;" if how == "supplied" else "")
+            results[how] = compute(program(out, manifest["name"], body, **keywords), layer.input, layer.expected.shape)
+            self.expect_close(results[how], layer.expected, how)
+            symbols = run("nm", "-u", out / manifest["files"][0]["name"])
+            self.assertEqual("pthread_" in symbols, how == "pool", how)
+            self.assertEqual("pthread" in manifest["link"], how == "pool", how)
+        self.assertTrue(np.array_equal(results["pool"], results["none"]))
+        self.assertTrue(np.array_equal(results["supplied"], results["none"]))
+
+    def test_say_what_is_wrong_with_a_call(self):
+        config, weights = layers.random_layer(1, 4, 8)
+        out = self.folder / "out"
+        name = compile_layer(*config_options(self.folder / "in", config, weights), "--input-shape", "?,?,?,4", output=out)["name"]
+        macro = name.upper()
+        calls = {f"{name}(NULL, output, 1, 5, 5)": "NULL_POINTER", f"{name}(input, output, 1, 2, 5)": "BAD_SHAPE",
+                 f"{name}(input, output, -1, 5, 5)": "BAD_SHAPE", f"{name}(input, output, 1, 5, (int64_t)1 << 40)": "BAD_SHAPE",
+                 f"{name}_with_workspace(input, output, 1, 5, 5, NULL)": "NULL_POINTER",
+                 f"{name}_strided(input, wrong, output, wrong, 1, 5, 5, NULL)": "BAD_STRIDES"}
+        tests = " ".join(f"if ({call} != {macro}_ERROR_{code}) code = {60 + i};" for i, (call, code) in enumerate(calls.items()))
+        body = f"const int64_t wrong[4] = {{100, 20, 4, 2}}; int code = 0; {tests}"
+        compute(program(out, name, body), np.zeros(100), (1,))
+
+
+class Model(Compile):
+    """A real network, its eight layers against TensorFlow's answers (examples/demo)."""
+
+    MODEL = Path(os.environ["MODEL"])
+
+    def compiled(self, *options):
+        self.assertTrue(self.MODEL.is_file(), f"{self.MODEL} is not there; scripts/fetch-model brings it")
+        out = self.folder / "out"
+        run(SEPCONV, "compile", "--model", self.MODEL, "--layer", "all", "-o", out, "--no-cache", *options)
+        return out
+
+    def expect_network(self, separable):
+        """Runs the network on the photograph with every separable convolution computed by `separable`."""
+        sys.path.insert(0, str(SOURCE / "examples/demo"))
+        from network import Network
+        from photograph import model_input
+
+        answer, seen = np.load(SOURCE / "examples/demo/answer.npz"), []
+
+        def checked(name, image):
+            found = separable(name, image)
+            self.expect_close(found, answer[name], name)
+            seen.append(name)
+            return found
+
+        Network(self.MODEL).run(model_input(), checked)
+        self.assertEqual(len(seen), 8)
+
+    def test_every_layer_links_from_c_with_only_a_compiler(self):
+        out = self.compiled()
+        programs = {}
+        for number in range(1, 9):
+            name = f"separable_conv2d_{number}"
+            # As the README has it, without a look at what is needed.
+            programs[name] = program(out, name, compiler=[CC], libraries=["m", "pthread"])
+        shapes = {name: json.loads((out / f"{name}.json").read_text())["output_shape"] for name in programs}
+        self.expect_network(lambda name, image: compute(programs[name], image, shapes[name]))
+
+    def test_every_layer_is_found_by_cmake(self):
+        out = self.compiled()
+        names = [f"separable_conv2d_{number}" for number in range(1, 9)]
+        for name in names:
+            (out / f"{name}_main.c").write_text(layers.PROGRAM.format(name=name, body=f"const int code = {name}(input, output);", before=""))
+        found = "".join(f"find_package({name} REQUIRED)\nadd_executable({name}_found out/{name}_main.c)\n"
+                        f"target_link_libraries({name}_found PRIVATE {name}::{name})\n" for name in names)
+        (self.folder / "CMakeLists.txt").write_text(f"cmake_minimum_required(VERSION 3.16)\nproject(found LANGUAGES C)\n{found}")
+        run(os.environ["CMAKE"], "-S", self.folder, "-B", self.folder / "build", f"-DCMAKE_PREFIX_PATH={out}", f"-DCMAKE_C_COMPILER={CC}")
+        run(os.environ["CMAKE"], "--build", self.folder / "build")
+        shapes = {name: json.loads((out / f"{name}.json").read_text())["output_shape"] for name in names}
+        self.expect_network(lambda name, image: compute(self.folder / "build" / f"{name}_found", image, shapes[name]))
+
+    def test_one_program_in_c_plus_plus_links_all_eight(self):
+        out = self.compiled("--name", "fer", "--threads", "2")
+        names = [f"fer_separable_conv2d_{number}" for number in range(1, 9)]
+        self.assertIn("pthread", json.loads((out / f"{names[1]}.json").read_text())["link"])
+        includes = "".join(f'#include "{name}.h"\n' for name in names)
+        table = ", ".join(f'{{"{name}", {name}, {name.upper()}_INPUT_SIZE, {name.upper()}_OUTPUT_SIZE}}' for name in names)
+        (out / "all.cpp").write_text(f"""{includes}
+            #include <cstddef>
+            #include <fstream>
+            #include <string>
+            #include <vector>
+            struct Layer {{ std::string name; int (*run)(const float *, float *); std::size_t from, to; }};
+            int main(int, char **argv) {{
+                for (const Layer &layer : {{{table.replace('{"', 'Layer{"', 1)}}}) {{
+                    if (layer.name != argv[4]) continue;
+                    std::vector<float> input(layer.from), output(layer.to);
+                    std::ifstream(argv[1], std::ios::binary).read(reinterpret_cast<char *>(input.data()), 4 * input.size());
+                    if (const int code = layer.run(input.data(), output.data())) return code;
+                    std::ofstream(argv[2], std::ios::binary).write(reinterpret_cast<const char *>(output.data()), 4 * output.size());
+                    return 0;
+                }}
+                return 99;
+            }}""")
+        run(CXX, "-std=c++17", "-Wall", "-Wextra", "-Werror", out / "all.cpp", *[out / f"{name}.a" for name in names], "-I", out, "-o", out / "all",
+            "-lm", "-lpthread")
+        shapes = {name: json.loads((out / f"fer_{name}.json").read_text())["output_shape"] for name in (each[4:] for each in names)}
+        self.expect_network(lambda name, image: compute(out / "all", image, shapes[name], more=[f"fer_{name}"]))
+
+    def test_shapes_follow_from_the_models_own_or_from_another(self):
+        out = self.folder / "out"
+        for options, shape in (([], [1, 30, 30, 16]), (["--model-input-shape", "?,96,80,1"], [None, 46, 38, 16]),
+                               (["--input-shape", "2,7,?,16"], [2, 7, None, 16])):
+            with self.subTest(shape):
+                manifest = compile_layer("--model", self.MODEL, "--layer", "separable_conv2d_3", *options, output=out)
+                self.assertEqual(manifest["input_shape"], shape)
+        self.expect_error("--model", self.MODEL, "--layer", "all", "--input-shape", "separable:1,2,3,4", "-o", out, says="expected the name of a layer")
+
+
+class ModelFiles(Compile):
+    FOLDER = SOURCE / "tests/golden/models"
+
+    def test_of_every_kind_are_compiled_whole(self):
+        models, answers = json.loads((self.FOLDER / "models.json").read_text()), np.load(self.FOLDER / "expected.npz")
+        for file in ("keras2_channels_first.h5", "keras3_functional.json", "keras3_nested.keras"):
+            with self.subTest(file):
+                model, out = models[file], self.folder / file
+                options = ["--model", self.FOLDER / file, "--layer", "all", "-o", out, "--no-cache"]
+                if model["weights"]:
+                    options += ["--model-weights", self.FOLDER / model["weights"]]
+                for name, layer in model["layers"].items():
+                    options += ["--input-shape", f"{name}:{','.join(map(str, layer['input_shape']))}"]
+                run(SEPCONV, "compile", *options)
+                self.assertEqual(len(list(out.glob("*.a"))), len(model["layers"]))
+                for name, layer in model["layers"].items():
+                    function = name.replace("/", "_")
+                    tensor, expected = (answers[f"{layer['key']}/{each}"] for each in ("input", "output"))
+                    self.expect_close(compute(program(out, function), tensor, expected.shape), expected, name)
+
+    def test_show_how_far_they_are_on_a_terminal(self):
+        leader, follower = pty.openpty()
+        command = subprocess.Popen([SEPCONV, "compile", "--model", self.FOLDER / "keras3_functional.keras", "--layer", "all", "--jobs", "1", "-o",
+                                    self.folder / "out", "--no-cache"], stderr=follower)
+        os.close(follower)
+        said = b""
+        while True:
+            try:
+                part = os.read(leader, 4096)
+            except OSError:  # the other end is closed
+                break
+            said += part
+        os.close(leader)
+        self.assertEqual(command.wait(), 0, said)
+        count = len(list((self.folder / "out").glob("*.a")))
+        self.assertGreater(count, 1)
+        self.assertIn(f"[{'.' * 24}] 0/{count}".encode(), said)
+        self.assertIn(f"{count - 1}/{count}".encode(), said)
+
+
+class Gpu(Compile):
+    def test_opencl_runs_on_pocl(self):
+        for case in ("strides_2_kernel_5_valid_channels_last", "activations_keras3_softmax_channels_last", "large_30x30x70_first"):
+            with self.subTest(case):
+                # Twice: what a call leaves on the device must not disturb the next.
+                name = Layer(case).name
+                twice = f"int code = {name}(input, output); if (code == 0) code = {name}(input, output);"
+                self.golden(case, "--target", "x86-64-linux-opencl", subfolder=case, body=twice)
+
+    def test_opencl_takes_open_extents_and_separate_weights(self):
+        config, weights = layers.random_layer(7, 6, 10, padding="same", strides=[2, 2])
+        out = self.folder / "out"
+        name = compile_layer(*config_options(self.folder / "in", config), "--input-shape", "?,?,?,6", "--target", "x86-64-linux-opencl",
+                             output=out)["name"]
+        np.concatenate([weights[each].ravel() for each in ("depthwise_kernel", "pointwise_kernel", "bias")]).tofile(out / "weights.bin")
+        depthwise, pointwise = weights["depthwise_kernel"].size, weights["pointwise_kernel"].size
+        body = PACKED.format(name=name, macro=name.upper(), depthwise=depthwise, bias=f", kernels + {depthwise + pointwise}")
+        body = body.replace("packed, output)", "packed, output, strtol(argv[5], NULL, 10), strtol(argv[6], NULL, 10), strtol(argv[7], NULL, 10))")
+        executable = program(out, name, body)
+        for shape in ((1, 9, 7), (2, 1, 33), (0, 3, 3)):
+            with self.subTest(shape):
+                tensor = np.random.default_rng(3).standard_normal((*shape, 6), np.float32)
+                expected = reference(config, weights, tensor) if shape[0] else np.zeros((0, 2, 2, 10))
+                self.expect_close(compute(executable, tensor, expected.shape, more=[out / "weights.bin", *shape]), expected)
+
+    def test_without_a_device_a_call_returns_an_error(self):
+        config, weights = layers.random_layer(1, 4, 8)
+        for target in ("x86-64-linux-opencl", "x86-64-linux-cuda"):
+            with self.subTest(target):
+                out = self.folder / target
+                name = compile_layer(*config_options(self.folder / "in", config, weights), "--input-shape", "1,8,8,4", "--target", target,
+                                     output=out)["name"]
+                executable = program(out, name, f"int code = {name}(input, output); if (code < 0) code = 77;")
+                np.zeros(256, np.float32).tofile(out / "input.bin")
+                nowhere = dict(os.environ, OCL_ICD_VENDORS=str(self.folder), CUDA_VISIBLE_DEVICES="")
+                done = subprocess.run([executable, out / "input.bin", out / "output.bin", "288"], capture_output=True, text=True, env=nowhere)
+                self.assertEqual(done.returncode, 77, done.stderr)
+
+    def test_cuda_is_assembled(self):
+        config, weights = layers.random_layer(1, 32, 64, padding="same")
+        options = [*config_options(self.folder / "in", config, weights), "--input-shape", "1,28,28,32"]
+        for target, more in (("x86-64-linux-cuda-cuda_capability_80", []), ("arm-64-linux-cuda", []),
+                             ("x86-64-linux-cuda", ["--schedule", "auto:anderson2021"])):
+            with self.subTest(target):
+                out = self.folder / f"{target}{len(more)}"
+                compile_layer(*options, "--target", target, *more, "--emit", "object", output=out)
+                (text,) = re.findall(rb"//\n// Generated by LLVM NVPTX.*?\x00", (out / "layer.o").read_bytes(), re.S)
+                (out / "layer.ptx").write_bytes(text.rstrip(b"\0"))
+                run(os.environ["PTXAS"], "-arch=sm_80", out / "layer.ptx", "-o", out / "layer.cubin")
+
+
+class Targets(Compile):
+    def test_several_are_behind_one_function(self):
+        manifest = self.golden("mixed_106", "--target", "x86-64-linux-avx512_skylake,x86-64-linux-avx2-fma,x86-64-linux-sse41,x86-64-linux")
+        self.assertEqual(len(manifest["targets"]), 4)
+
+    def test_each_x86_one_computes_the_same(self):
+        for target in ("x86-64-linux", "x86-64-linux-sse41", "x86-64-linux-avx", "x86-64-linux-avx2-fma"):
+            with self.subTest(target):
+                self.golden("large_30x30x70", "--target", target, subfolder=target)
+
+    def test_arm_runs_under_qemu(self):
+        for case, options in (("large_30x30x70", []), ("strides_2_kernel_5_valid_channels_last", ["--no-threads"]),
+                              ("activations_keras3_softmax_channels_last", []), ("large_30x30x70_first", [])):
+            with self.subTest(case):
+                self.golden(case, "--target", "arm-64-linux", *options, subfolder=case,
+                            compiler=["aarch64-linux-gnu-gcc", "-std=c99", "-Wall", "-Werror"],
+                            runner=["qemu-aarch64", "-cpu", "max", "-L", "/usr/aarch64-linux-gnu"])
+
+    def test_windows_links_and_runs_under_wine(self):
+        wine = dict(os.environ, WINEPREFIX=str(self.folder / "wine"), WINEDEBUG="-all")
+        for case, options in (("large_30x30x70", ["--threads", "2"]), ("strides_2_kernel_5_valid_channels_last", ["--no-threads"])):
+            with self.subTest(case):
+                layer = Layer(case)
+                out = self.folder / case
+                manifest = compile_layer(*layer.options(self.folder / "in"), "--target", "x86-64-windows-avx2-fma,x86-64-windows", *options,
+                                         output=out)
+                self.assertEqual(manifest["files"][0]["name"], manifest["name"] + ".lib")
+                executable = program(out, manifest["name"], compiler=["x86_64-w64-mingw32-gcc", "-std=c99", "-Wall", "-Werror"])
+                layer.input.tofile(out / "input.bin")
+                run("wine", str(executable) + ".exe" if Path(str(executable) + ".exe").exists() else executable, "input.bin", "output.bin",
+                    layer.expected.size, cwd=out, env=wine)
+                self.expect_close(np.fromfile(out / "output.bin", np.float32).reshape(layer.expected.shape), layer.expected)
+
+    def test_wasm_runs_under_node(self):
+        for case in ("strides_2_kernel_5_valid_channels_last", "activations_keras3_softmax_channels_last", "large_30x30x70"):
+            with self.subTest(case):
+                layer = Layer(case)
+                out = self.folder / case
+                manifest = compile_layer(*layer.options(self.folder / "in"), "--target", "wasm-32-wasmrt-wasm_simd128", output=out)
+                name = manifest["name"]
+                # Memory that is never given back is enough for a call.
+                (out / "memory.c").write_text("""
+                    typedef unsigned long size_t;
+                    extern char __heap_base;
+                    static char *next = &__heap_base;
+                    void *malloc(size_t size) {
+                        char *taken = (char *)(((size_t)next + 63) / 64 * 64);
+                        next = taken + size;
+                        while ((size_t)next > __builtin_wasm_memory_size(0) * 65536)
+                            if (__builtin_wasm_memory_grow(0, 16) == (size_t)-1) return 0;
+                        return taken;
+                    }
+                    void free(void *memory) { (void)memory; }
+                    void *memset(void *to, int value, size_t count) { char *c = to; while (count--) *c++ = value; return to; }
+                    void *memcpy(void *to, const void *from, size_t count) { char *c = to; const char *f = from; while (count--) *c++ = *f++; return to; }
+                """)
+                run("clang-19", "--target=wasm32", "-nostdlib", "-O1", "-fno-builtin", "-c", out / "memory.c", "-o", out / "memory.o")
+                run("wasm-ld-16", "--no-entry", f"--export={name}", "--export=malloc", "--allow-undefined", out / "memory.o", out / f"{name}.a",
+                    "-o", out / "layer.wasm")
+                layer.input.tofile(out / "input.bin")
+                (out / "run.js").write_text(f"""
+                    const fs = require('fs');
+                    const input = new Float32Array(new Uint8Array(fs.readFileSync('input.bin')).buffer), count = {layer.expected.size};
+                    const env = {{expf: x => Math.fround(Math.exp(x)), logf: x => Math.fround(Math.log(x)), powf: Math.pow, tanhf: Math.tanh}};
+                    WebAssembly.instantiate(fs.readFileSync('layer.wasm'), {{env}}).then(({{instance: {{exports: e}}}}) => {{
+                        const from = e.malloc(4 * input.length), to = e.malloc(4 * count);
+                        new Float32Array(e.memory.buffer, from, input.length).set(input);
+                        const code = e.{name}(from, to);
+                        if (code !== 0) process.exit(code);
+                        fs.writeFileSync('output.bin', Buffer.from(e.memory.buffer, to, 4 * count));
+                    }});""")
+                run("node", "run.js", cwd=out)
+                self.expect_close(np.fromfile(out / "output.bin", np.float32).reshape(layer.expected.shape), layer.expected)
+
+    def test_every_system_gets_a_library(self):
+        config, weights = layers.random_layer(1, 4, 8)
+        for target, magic in (("x86-64-macos-avx2-fma", b"\xcf\xfa\xed\xfe"), ("arm-64-macos", b"\xcf\xfa\xed\xfe"), ("arm-64-ios", b"\xcf\xfa\xed\xfe"),
+                              ("arm-64-android", b"\x7fELF"), ("x86-64-windows", b"\x64\x86"), ("arm-64-linux-arm_fp16-arm_dot_prod", b"\x7fELF")):
+            with self.subTest(target):
+                out = self.folder / target
+                manifest = compile_layer(*config_options(self.folder / "in", config, weights), "--input-shape", "1,8,8,4", "--target", target,
+                                         "--emit", "object", output=out)
+                (made,) = [each["name"] for each in manifest["files"] if each["name"].endswith((".o", ".obj"))]
+                self.assertTrue((out / made).read_bytes().startswith(magic), target)
+                self.assertTrue((out / manifest["files"][0]["name"]).read_bytes().startswith(b"!<arch>\n"))
+
+    def test_an_unknown_one_is_an_error_that_lists_the_known(self):
+        config, weights = layers.random_layer(1, 4, 8)
+        options = [*config_options(self.folder / "in", config, weights), "--input-shape", "1,8,8,4", "-o", self.folder / "out"]
+        for target, says in (("x86-64-linux-avx1024", r"unknown feature \"avx1024\"[^$]*avx512_skylake"), ("sparc-64-linux", "unknown architecture"),
+                             ("x86-64-beos", "unknown system"), ("arm-64-linux-avx2", "unknown feature"), ("arm-64-linux-sve2", "sve"),
+                             ("x86-64-linux,x86-64-linux-avx2", "best target first"), ("x86-64-linux,arm-64-linux", "only for x86-64"), ("", "expected")):
+            with self.subTest(target):
+                self.expect_error(*options, "--target", target, says=says)
+
+
+class Command(Compile):
+    def layer(self, *more):
+        config, weights = layers.random_layer(1, 4, 8)
+        return [*config_options(self.folder / "in", config, weights), "--input-shape", "1,8,8,4", *more]
+
+    def test_gives_the_same_bytes_from_any_folder(self):
+        for options in ([], ["--target", "x86-64-linux-avx2-fma,x86-64-linux", "--threads", "3"], ["--weights", "separate"]):
+            made = []
+            for place in ("here", "there/deeper"):
+                folder = self.folder / place
+                shutil.rmtree(folder, ignore_errors=True)
+                folder.mkdir(parents=True)
+                shutil.copytree(self.folder / "in", folder / "in") if (self.folder / "in").exists() else None
+                layer = self.layer()
+                layer[1] = os.path.relpath(layer[1], folder)
+                layer[3] = os.path.relpath(layer[3], folder)
+                if options[:1] == ["--weights"]:
+                    layer[3] = "separate"
+                more = [] if options[:1] == ["--weights"] else options
+                run(SEPCONV, "compile", *layer, *more, "-o", "out", "--no-cache", "--emit", "asm,stmt,llvm,object", cwd=folder,
+                    env=dict(os.environ, TMPDIR=str(folder)))
+                made.append(folder / "out")
+            names = sorted(file.name for file in made[0].iterdir())
+            self.assertEqual(names, sorted(file.name for file in made[1].iterdir()))
+            same, differ, errors = filecmp.cmpfiles(*made, names, shallow=False)
+            self.assertEqual((differ, errors), ([], []))
+
+    def test_takes_the_second_result_from_the_cache(self):
+        cache, says = self.folder / "cache", []
+        def once(out, *more):
+            done = subprocess.run([SEPCONV, "compile", *map(str, self.layer(*more)), "-o", str(out), "--cache", str(cache)], capture_output=True, text=True)
+            self.assertEqual(done.returncode, 0, done.stderr)
+            return "from the cache" in done.stderr
+        self.assertFalse(once(self.folder / "first"))
+        self.assertTrue(once(self.folder / "second"))
+        self.assertFalse(once(self.folder / "third", "--threads", "3"))
+        names = sorted(file.name for file in (self.folder / "first").iterdir())
+        self.assertEqual(filecmp.cmpfiles(self.folder / "first", self.folder / "second", names, shallow=False)[1:], ([], []))
+        # A result that was damaged is compiled again.
+        for file in cache.glob("*/layer.a"):
+            file.write_bytes(file.read_bytes()[:-1] + b"x")
+        self.assertFalse(once(self.folder / "fourth"))
+        self.assertEqual(filecmp.cmpfiles(self.folder / "first", self.folder / "fourth", names, shallow=False)[1:], ([], []))
+
+    def test_killed_in_the_middle_leaves_nothing_half_written(self):
+        out, cache, temporary = self.folder / "out", self.folder / "cache", self.folder / "tmp"
+        temporary.mkdir()
+        environment = dict(os.environ, TMPDIR=str(temporary))
+        for sent in (signal.SIGKILL, signal.SIGTERM, signal.SIGINT):
+            with self.subTest(sent.name):
+                left = set(temporary.iterdir())
+                command = subprocess.Popen([SEPCONV, "compile", *map(str, self.layer()), "-o", str(out), "--cache", str(cache)], env=environment,
+                                           stderr=subprocess.PIPE, text=True)
+                # The compiler has its folder as soon as it works.
+                while not any((folder / "0/objects").exists() for folder in set(temporary.iterdir()) - left) and command.poll() is None:
+                    time.sleep(0.01)
+                self.assertIsNone(command.poll(), "it was over before it could be killed")
+                command.send_signal(sent)
+                command.communicate()
+                self.assertNotEqual(command.returncode, 0)
+                time.sleep(0.5)
+                self.assertEqual(list(out.iterdir()), [])
+                self.assertEqual(list(cache.glob("*")), [])
+                if sent != signal.SIGKILL:
+                    self.assertEqual(list(temporary.iterdir()), [])
+        run(SEPCONV, "compile", *self.layer(), "-o", out, "--cache", cache, env=environment)
+        self.assertEqual(list(temporary.iterdir()), [], "what the killed one has left is still there")
+        self.assertEqual(sorted(file.suffix for file in out.iterdir()), [".a", ".cmake", ".h", ".json", ".pc"])
+
+    def test_writes_a_manifest_whose_digests_hold(self):
+        out = self.folder / "out"
+        manifest = compile_layer(*self.layer("--emit", "asm,stmt,stmt_html,llvm,object,c"), output=out)
+        listed = {each["name"] for each in manifest["files"]}
+        self.assertEqual(listed | {"layer.json"}, {file.name for file in out.iterdir()})
+        self.assertEqual(listed, {"layer.a", "layer.h", "layerConfig.cmake", "layer.pc", "layer.s", "layer.stmt", "layer.stmt.html", "layer.ll",
+                                  "layer.o", "layer.cpp"})
+        for each in manifest["files"]:
+            contents = (out / each["name"]).read_bytes()
+            self.assertEqual((len(contents), hashlib.sha256(contents).hexdigest()), (each["bytes"], each["sha256"]))
+        self.assertEqual((manifest["input_shape"], manifest["output_shape"]), ([1, 8, 8, 4], [1, 6, 6, 8]))
+        self.assertIn("filters", manifest["layer"])
+        self.assertGreater(manifest["targets"][0]["tiles"]["tiles"], 0)
+        self.assertRegex(manifest["made_by"], r"^sepconv \d+\.\d+\.\d+, Halide 21\.")
+
+    def test_follows_an_autoscheduler(self):
+        for scheduler in ("adams2019", "li2018", "mullapudi2016"):
+            with self.subTest(scheduler):
+                manifest = self.golden("mixed_106", "--schedule", f"auto:{scheduler}", "--target", "x86-64-linux-avx2-fma", subfolder=scheduler)
+                self.assertTrue(manifest["targets"][0]["schedule"])
+
+    def test_refuses_what_is_wrong(self):
+        config, weights = layers.random_layer(1, 4, 8)
+        layer, out = config_options(self.folder / "in", config, weights), self.folder / "out"
+        model = SOURCE / "tests/golden/models/keras3_functional.keras"
+        np.savez(self.folder / "flat.npz", **{**weights, "depthwise_kernel": weights["depthwise_kernel"].ravel()})
+        for options, says in (([*layer, "-o", out], "--input-shape: expected"), ([*layer, "--input-shape", "1,8,8", "-o", out], "four extents"),
+                              ([*layer, "--input-shape", "1,8,8,5", "-o", out], "expected 4 channels"),
+                              ([*layer, "--input-shape", "1,2,8,4", "-o", out], "window"),
+                              ([*layer, "--input-shape", "1,8,8,?", "-o", out], "number of channels"),
+                              ([*layer, "--input-shape", "1,8,8,4"], "--output"),
+                              ([*layer, "--input-shape", "1,8,8,4", "-o", out, "--name", "int"], "no keyword"),
+                              ([*layer, "--input-shape", "1,8,8,4", "-o", out, "--name", "a-b"], "C function may have"),
+                              ([*layer, "--input-shape", "1,8,8,4", "-o", out, "--emit", "elf"], "--emit: expected asm"),
+                              ([*layer, "--input-shape", "1,8,8,4", "-o", out, "--schedule", "auto:best"], "--schedule: expected hand"),
+                              ([*layer, "--input-shape", "1,?,8,4", "-o", out, "--schedule", "auto:adams2019"], "known height and width"),
+                              ([*layer, "--input-shape", "1,8,8,4", "-o", out, "--threads", "0"], "--threads: expected"),
+                              ([*layer, "--input-shape", "1,8,8,4", "-o", out, "--threads", "2", "--no-threads"], "--no-threads"),
+                              ([*layer[:2], "--input-shape", "1,8,8,4", "-o", out], "--weights: expected"),
+                              ([*layer[:2], "--weights", self.folder / "flat.npz", "--input-shape", "1,8,8,4", "-o", out], "flat.npz: depthwise_kernel"),
+                              (["--model", model, "-o", out], "--layer"), (["--model", model, "--layer", "nothing", "-o", out], "nothing"),
+                              ([*layer, "--input-shape", "1,8,8,4", "-o", self.folder / "in" / "layer.json"], "--output: expected a folder")):
+            with self.subTest(says):
+                self.expect_error(*options, says=re.escape(says))
+        self.assertFalse(out.exists() and list(out.iterdir()))
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)
