@@ -21,11 +21,17 @@ inline ActivationKind activation_kind(const std::string &generators_name) {
     return static_cast<ActivationKind>(kind);
 }
 
-/// The config that generator parameters stand for; the activation's own parameters are Keras' defaults where `a` is not given.
-inline LayerConfig config_of(const std::string &text, std::int64_t filters) {
+/// Generator parameters as they stand on a command line.
+inline std::map<std::string, std::string> params_of(const std::string &text) {
     std::map<std::string, std::string> params;
     std::istringstream words(text);
     for (std::string word; words >> word;) params[word.substr(0, word.find('='))] = word.substr(word.find('=') + 1);
+    return params;
+}
+
+/// The config that generator parameters stand for; the activation's own parameters are Keras' defaults where `a` is not given.
+inline LayerConfig config_of(const std::string &text, std::int64_t filters) {
+    std::map<std::string, std::string> params = params_of(text);
     auto number = [&](const std::string &key, std::int64_t otherwise) { return params.count(key) ? std::stoll(params[key]) : otherwise; };
     auto real = [&](const std::string &key) { return params.count(key) ? std::stof(params[key]) : 0.0f; };
     LayerConfig config;
@@ -42,27 +48,40 @@ inline LayerConfig config_of(const std::string &text, std::int64_t filters) {
     return config;
 }
 
-/// A float32 buffer over dense memory, the first extent innermost.
-struct DenseBuffer {
+/// A float32 buffer, the first extent innermost; where `apart`, with a gap after the last of every dimension.
+struct FloatBuffer {
     std::vector<halide_dimension_t> dimensions;
     halide_buffer_t buffer = {};
-    DenseBuffer(float *values, const std::vector<std::int64_t> &extents) {
+    FloatBuffer(float *values, const std::vector<std::int64_t> &extents, bool apart = false) {
         std::int32_t stride = 1;
         for (const std::int64_t extent : extents) {
             dimensions.emplace_back(0, static_cast<std::int32_t>(extent), stride);
-            stride *= static_cast<std::int32_t>(extent);
+            stride *= static_cast<std::int32_t>(extent + (apart ? 1 + dimensions.size() : 0));
         }
-        buffer.host = reinterpret_cast<std::uint8_t *>(values);
         buffer.type = halide_type_t(halide_type_float, 32);
         buffer.dimensions = static_cast<int>(dimensions.size());
         buffer.dim = dimensions.data();
+        use(values);
     }
+    // From the first to the last.
     std::int64_t count() const {
-        std::int64_t product = 1;
-        for (const halide_dimension_t &dimension : dimensions) product *= dimension.extent;
-        return product;
+        std::int64_t last = 0;
+        for (const halide_dimension_t &dimension : dimensions) last += static_cast<std::int64_t>(dimension.extent - 1) * dimension.stride;
+        return last + 1;
     }
     void use(float *values) { buffer.host = reinterpret_cast<std::uint8_t *>(values); }
+    // Where the values lie, in the order of dense memory.
+    std::vector<std::int64_t> places() const {
+        std::vector<std::int64_t> all = {0};
+        for (auto dimension = dimensions.rbegin(); dimension != dimensions.rend(); ++dimension) {
+            std::vector<std::int64_t> within;
+            for (const std::int64_t outer : all) {
+                for (std::int32_t i = 0; i < dimension->extent; i++) within.push_back(outer + std::int64_t(i) * dimension->stride);
+            }
+            all = within;
+        }
+        return all;
+    }
 };
 
 inline std::vector<std::int64_t> reversed(const Shape &shape) { return {shape[3], shape[2], shape[1], shape[0]}; }

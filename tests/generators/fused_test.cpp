@@ -6,11 +6,11 @@
 #include <limits>
 #include <map>
 #include <random>
-#include <sstream>
 #include <string>
 #include <vector>
 
 #include "HalideRuntime.h"
+#include "fused_layer.h"
 #include "gtest/gtest.h"
 #include "guarded.h"
 #include "reference.h"
@@ -59,76 +59,9 @@ std::vector<Fused> all_fused() {
     return list;
 }
 
-std::map<std::string, std::string> params_of(const Fused &fused) {
-    std::map<std::string, std::string> params;
-    std::istringstream words(fused.params);
-    for (std::string word; words >> word;) params[word.substr(0, word.find('='))] = word.substr(word.find('=') + 1);
-    return params;
-}
-
-// The config that generator parameters stand for.
-LayerConfig config_of(const Fused &fused) {
-    std::map<std::string, std::string> params = params_of(fused);
-    auto number = [&](const std::string &key, std::int64_t otherwise) { return params.count(key) ? std::stoll(params[key]) : otherwise; };
-    LayerConfig config;
-    config.filters = fused.filters;
-    config.kernel_size = {number("kernel_height", 3), number("kernel_width", 3)};
-    config.strides = {number("stride_y", 1), number("stride_x", 1)};
-    config.dilation_rate = {number("dilation_y", 1), number("dilation_x", 1)};
-    config.depth_multiplier = number("depth_multiplier", 1);
-    config.padding = params["padding"] == "same" ? Padding::same : Padding::valid;
-    config.data_format = params["channels_first"] == "true" ? DataFormat::channels_first : DataFormat::channels_last;
-    config.use_bias = params["use_bias"] != "false";
-    if (params.count("activation")) {
-        ParseContext context;
-        context.data_format = config.data_format;
-        const std::string json = R"({"filters": 2, "kernel_size": 1, "activation": ")" + params["activation"] + "\"}";
-        config.activation = parse_config(json, context).activation;
-    }
-    return config;
-}
-
-// A float32 buffer, the first extent innermost; where `apart`, with a gap after the last of every dimension.
-struct FloatBuffer {
-    std::vector<halide_dimension_t> dimensions;
-    halide_buffer_t buffer = {};
-    FloatBuffer(float *values, const std::vector<std::int64_t> &extents, bool apart = false) {
-        std::int32_t stride = 1;
-        for (const std::int64_t extent : extents) {
-            dimensions.emplace_back(0, static_cast<std::int32_t>(extent), stride);
-            stride *= static_cast<std::int32_t>(extent + (apart ? 1 + dimensions.size() : 0));
-        }
-        buffer.type = halide_type_t(halide_type_float, 32);
-        buffer.dimensions = static_cast<int>(dimensions.size());
-        buffer.dim = dimensions.data();
-        use(values);
-    }
-    // From the first to the last.
-    std::int64_t count() const {
-        std::int64_t last = 0;
-        for (const halide_dimension_t &dimension : dimensions) last += static_cast<std::int64_t>(dimension.extent - 1) * dimension.stride;
-        return last + 1;
-    }
-    void use(float *values) { buffer.host = reinterpret_cast<std::uint8_t *>(values); }
-    // Where the values lie, in the order of dense memory.
-    std::vector<std::int64_t> places() const {
-        std::vector<std::int64_t> all = {0};
-        for (auto dimension = dimensions.rbegin(); dimension != dimensions.rend(); ++dimension) {
-            std::vector<std::int64_t> within;
-            for (const std::int64_t outer : all) {
-                for (std::int32_t i = 0; i < dimension->extent; i++) within.push_back(outer + std::int64_t(i) * dimension->stride);
-            }
-            all = within;
-        }
-        return all;
-    }
-};
-
-std::vector<std::int64_t> reversed(const Shape &shape) { return {shape[3], shape[2], shape[1], shape[0]}; }
-
 // The images to try: the one that is named, and for open sizes some that are smaller than the window, a tile or a block, and larger.
 std::vector<std::pair<std::int64_t, std::int64_t>> images_of(const Fused &fused, const LayerConfig &config) {
-    std::map<std::string, std::string> params = params_of(fused);
+    std::map<std::string, std::string> params = params_of(fused.params);
     std::vector<std::pair<std::int64_t, std::int64_t>> images = {{fused.height, fused.width}};
     if (fused.packing == nullptr) return images;
     const bool open_height = params["open_height"] == "true", open_width = params["open_width"] == "true";
@@ -159,7 +92,7 @@ public:
 
     // The output in the order of dense memory.
     void run(std::vector<float> &found) {
-        std::map<std::string, std::string> params = params_of(fused_);
+        std::map<std::string, std::string> params = params_of(fused_.params);
         const bool apart = params["dense"] == "false";
         const bool flat = fused_.packing != nullptr && !apart && params["open_height"] != "true" && params["open_width"] != "true";
         FloatBuffer in(nullptr, reversed(input_shape_), apart);
@@ -240,7 +173,7 @@ class FusedForm : public testing::TestWithParam<Fused> {};
 
 TEST_P(FusedForm, EqualsTheReferenceAndTouchesNothingBesideItsTensors) {
     const Fused &fused = GetParam();
-    const LayerConfig config = config_of(fused);
+    const LayerConfig config = config_of(fused.params, fused.filters);
     for (const auto &[height, width] : images_of(fused, config)) {
         for (const Guard guard : {Guard::after, Guard::before}) {
             Call call(fused, config, height, width, guard);
@@ -268,7 +201,7 @@ TEST(FusedForms, OfOneLayerTakeTheSamePackedWeightsAndAgreeBitForBit) {
             one_of_them |= fused.name == "fused_" + std::string(name) + fused.target;
         }
         if (!one_of_them) continue;
-        Call call(fused, config_of(fused), fused.height, fused.width, Guard::after);
+        Call call(fused, config_of(fused.params, fused.filters), fused.height, fused.width, Guard::after);
         std::vector<float> found;
         ASSERT_NO_FATAL_FAILURE(call.run(found));
         const auto &[of_target, is_first] = first.try_emplace(fused.target, call.packed(), found);

@@ -65,7 +65,7 @@ public:
 
 private:
     std::vector<float> values_;
-    DenseBuffer buffer_;
+    FloatBuffer buffer_;
 };
 
 std::int64_t count(const Shape &shape) { return shape[0] * shape[1] * shape[2] * shape[3]; }
