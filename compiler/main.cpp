@@ -12,6 +12,7 @@
 #include "cache.h"
 #include "files.h"
 #include "jobs.h"
+#include "package.h"
 #include "tools/guarded.h"
 #include "tools/subcommands.h"
 #include "workers.h"
@@ -47,6 +48,7 @@ int compile_all(const tools::CompileOptions &options) {
     if (jobs_at_once == 0) jobs_at_once = std::clamp(static_cast<int>(std::thread::hardware_concurrency()), 1, most_jobs);
     const std::vector<Job> jobs = make_jobs(options);
     make_folder(options.output);
+    for (const Job &job : jobs) check_place(job.request, options.output);
     const WorkFolder work;
     const fs::path cache = cache_folder(options);
     std::vector<Task> tasks;

@@ -11,6 +11,7 @@
 #include "digest.h"
 #include "files.h"
 #include "sepconv/layer.h"
+#include "tools/subcommands.h"
 
 namespace sepconv::compiler {
 namespace {
@@ -135,6 +136,20 @@ void add_package(const Request &request, Library &library, const std::string &we
     library.files.insert(library.files.end(), {cmake, pkg});
     write(folder / json, manifest(request, library, weights_digest, folder).dump(2) + "\n");
     library.files.push_back(json);
+}
+
+void check_place(const Request &request, const fs::path &folder) {
+    const fs::path file = folder / (request.name + ".json");
+    std::error_code error;
+    if (!fs::exists(file, error)) return;
+    const Json found = Json::parse(read_file(file), nullptr, false);
+    const bool manifest = found.is_object() && found.contains("made_by") && found["made_by"].is_string() &&
+                          found["made_by"].get<std::string>().starts_with("sepconv ");
+    if (manifest) return;
+    throw tools::UsageError(fmt::format(
+        "--output: expected no {}, or one that a former compile wrote, found another file; it would be replaced by the manifest. "
+        "Another folder or --name leaves it alone",
+        file.string()));
 }
 
 void publish(const std::vector<std::string> &files, const fs::path &from, const fs::path &to) {

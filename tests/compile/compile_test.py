@@ -545,6 +545,17 @@ class Command(Compile):
                 manifest = self.golden("mixed_106", "--schedule", f"auto:{scheduler}", "--target", "x86-64-linux-avx2-fma", subfolder=scheduler)
                 self.assertTrue(manifest["targets"][0]["schedule"])
 
+    def test_never_takes_a_config_for_a_manifest_of_its_own(self):
+        layer = self.layer("--no-cache")
+        config = layer[1].read_bytes()
+        self.expect_error(*layer, "-o", self.folder / "in", says="layer.json, or one that a former compile wrote, found another file")
+        self.assertEqual(layer[1].read_bytes(), config)
+        self.assertEqual(sorted(file.name for file in (self.folder / "in").iterdir()), ["layer.json", "weights.npz"])
+        # A manifest is replaced.
+        for _ in range(2):
+            run(SEPCONV, "compile", *layer, "-o", self.folder / "in", "--name", "other")
+        self.assertEqual(layer[1].read_bytes(), config)
+
     def test_refuses_what_is_wrong(self):
         config, weights = layers.random_layer(1, 4, 8)
         layer, out = config_options(self.folder / "in", config, weights), self.folder / "out"
