@@ -169,7 +169,7 @@ _{0} "$@"
 }
 
 std::string fish_completion(const CLI::App &program) {
-    const std::string command = program.get_name();
+    const std::string &command = program.get_name();
     std::string text = fmt::format("# fish completion for {0}, made from the command's own options\ncomplete -c {0} -f\n", command);
     for (const Described &option : described_options(program)) {
         for (const std::string &name : option.names) {
