@@ -322,8 +322,8 @@ std::vector<Job> make_jobs(const CompileOptions &options) {
     tools::require_option("--output", options.output, "a folder");
     const tools::LayerOptions &layer = options.layer;
     const bool by_config = !layer.config.empty(), by_model = !layer.model.empty();
-    if (by_config == by_model || (by_config && (!layer.layer.empty() || !layer.model_weights.empty())) ||
-        (by_model && layer.layer.empty())) {
+    if (by_model && !by_config) tools::require_option("--layer", layer.layer, "the name of a layer in the model, or \"all\"");
+    if (by_config == by_model || (by_config && (!layer.layer.empty() || !layer.model_weights.empty()))) {
         throw UsageError(
             "expected --config with --weights, or --model with --layer (and --model-weights where they are apart); found "
             "others of these, or not all");

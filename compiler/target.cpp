@@ -48,7 +48,9 @@ bool contains(const std::vector<std::string> &list, const std::string &word) {
 
 std::string described() {
     std::string text;
-    for (const auto &[name, known] : architectures()) {
+    for (auto [name, known] : architectures()) {
+        std::erase_if(known.features, [](const std::string &feature) { return feature.starts_with("sve"); });  // known, and refused
+        std::replace(known.systems.begin(), known.systems.end(), std::string("osx"), std::string("macos"));
         text += fmt::format("\n  {}-{{{}}}, with any of {}", name, fmt::join(known.systems, ","), fmt::join(known.features, " "));
     }
     return text + fmt::format("\n  x86-64 and arm-64 also with {}", fmt::join(gpu_features(), " "));
