@@ -54,7 +54,7 @@ bool is_digit(char c) { return c >= '0' && c <= '9'; }
 bool is_name(const std::string &name) {
     const bool spelt =
         !name.empty() && is_letter(name[0]) && std::all_of(name.begin(), name.end(), [](char c) { return is_letter(c) || is_digit(c); });
-    const bool reserved = name.starts_with("_") || name.starts_with("halide_") || name.starts_with("sepconv_support_");
+    const bool reserved = name.starts_with('_') || name.starts_with("halide_") || name.starts_with("sepconv_support_");
     return spelt && !reserved && taken_names().count(name) == 0;
 }
 

@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <optional>
+#include <stdexcept>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -26,9 +27,9 @@ struct LayerCall {
     const std::vector<Extents> &inputs;
 };
 
-/// Thrown where the shape of an output is not known.
-struct UnknownShape {
-    std::string reason;  ///< for example "expected an input of 4 dimensions, found (8,)"
+/// Thrown where the shape of an output is not known; says why, for example "expected an input of 4 dimensions, found (8,)".
+struct UnknownShape : std::runtime_error {
+    using std::runtime_error::runtime_error;
 };
 
 /// Whether a layer's class is one that Keras defines, as far as its module tells: a class of the user's own may have the same name.

@@ -462,7 +462,7 @@ private:
         try {
             return {output_shape(place.layer, {place.layer.at("config"), arguments, shapes}), nullptr};
         } catch (const UnknownShape &error) {
-            return unknown(fmt::format("{}: {}", in_words(place), error.reason));
+            return unknown(fmt::format("{}: {}", in_words(place), error.what()));
         }
     }
 

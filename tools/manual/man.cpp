@@ -47,7 +47,7 @@ std::string subcommand_text(const CLI::App &program, const CLI::App &subcommand)
 }  // namespace
 
 std::string manual_page(const CLI::App &program, const std::string &version) {
-    const std::string name = program.get_name();
+    const std::string &name = program.get_name();
     std::string text =
         fmt::format(".\\\" Made from the command's own options.\n.TH {0} 1 \"\" \"{0} {1}\" \"User Commands\"\n", name, version);
     text += fmt::format(".SH NAME\n{} \\- depthwise\\-separable convolution, compiled ahead of time\n", name);
