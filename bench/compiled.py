@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
 """Times layers that `sepconv compile` made, with their height and width known and with them open, beside the precompiled functions.
 
-    bench/compiled.py [--sepconv build/release/bin/sepconv] [--layers bench/layers.json] [NAME...]
+    bench/compiled.py [--sepconv build/release/bin/sepconv] [--layers bench/layers.json] [--channels-first] [NAME...]
 
-One thread. The two compiled functions are called in turn in one program, the precompiled ones by `sepconv bench` between the rounds; of each the
-least time of all rounds counts.
+One thread. Each function is called some times in a row, so that it finds its weights where it left them: the two compiled ones in turn in one
+program, the precompiled ones by `sepconv bench` between the rounds; of each the least time of all rounds counts.
 """
 import argparse
 import json
@@ -38,13 +38,18 @@ int main(void) {
     double known = 1e9, open = 1e9;
     for (size_t i = 0; i < KNOWN_INPUT_SIZE; i++) input[i] = (float)(i * 37 % 101) / 101;
     for (const double stop = now() + 1.5; now() < stop;) {
-        double begin = now();
-        known_with_workspace(input, output, of_known);
-        const double middle = now();
-        open_with_workspace(input, output, KNOWN_INPUT_HEIGHT, KNOWN_INPUT_WIDTH, of_open);
-        const double end = now();
-        if (middle - begin < known) known = middle - begin;
-        if (end - middle < open) open = end - middle;
+        for (int i = 0; i < 10; i++) {
+            const double begin = now();
+            known_with_workspace(input, output, of_known);
+            const double taken = now() - begin;
+            if (taken < known) known = taken;
+        }
+        for (int i = 0; i < 10; i++) {
+            const double begin = now();
+            open_with_workspace(input, output, KNOWN_INPUT_HEIGHT, KNOWN_INPUT_WIDTH, of_open);
+            const double taken = now() - begin;
+            if (taken < open) open = taken;
+        }
     }
     printf("%g %g", known * 1e6, open * 1e6);
     return 0;
@@ -68,20 +73,22 @@ def precompiled(sepconv, folder, shape):
     return found["real_time"] * {"ns": 1e-3, "us": 1, "ms": 1e3}[found["time_unit"]], found["peak_gflops"]
 
 
-def time_layer(sepconv, layer, folder):
+def time_layer(sepconv, layer, channels_first, folder):
     channels, kernel = layer["c"], layer["k"]
     config = {"name": "layer", "filters": layer["f"], "kernel_size": kernel, "strides": layer["s"], "dilation_rate": layer["d"],
-              "depth_multiplier": layer["m"], "padding": "same", "activation": "relu"}  # fmt: skip
+              "depth_multiplier": layer["m"], "padding": "same", "activation": "relu",
+              "data_format": "channels_first" if channels_first else "channels_last"}  # fmt: skip
     (folder / "layer.json").write_text(json.dumps(config))
     random = np.random.default_rng(0)
     inner = channels * layer["m"]
     np.savez(folder / "weights.npz", depthwise_kernel=random.standard_normal((kernel, kernel, channels, layer["m"]), np.float32),
              pointwise_kernel=random.standard_normal((1, 1, inner, layer["f"]), np.float32), bias=random.standard_normal(layer["f"], np.float32))  # fmt: skip
-    shape = f"1,{layer['h']},{layer['w']},{channels}"
-    seconds = max(compile_layer(sepconv, folder, "known", shape), compile_layer(sepconv, folder, "open", f"1,?,?,{channels}"))
+    shapes = [f"1,{channels},{rows},{columns}" if channels_first else f"1,{rows},{columns},{channels}"
+              for rows, columns in ((layer["h"], layer["w"]), ("?", "?"))]  # fmt: skip
+    seconds = max(compile_layer(sepconv, folder, name, shape) for name, shape in zip(("known", "open"), shapes))
     (folder / "main.c").write_text(PROGRAM)
     subprocess.run(["cc", "-O2", folder / "main.c", folder / "known.a", folder / "open.a", "-I", folder, "-lm", "-o", folder / "main"], check=True)
-    rounds = [(precompiled(sepconv, folder, shape), [float(word) for word in subprocess.check_output([folder / "main"]).split()]) for _ in range(ROUNDS)]
+    rounds = [(precompiled(sepconv, folder, shapes[0]), [float(word) for word in subprocess.check_output([folder / "main"]).split()]) for _ in range(ROUNDS)]
     least, peak = min(each[0][0] for each in rounds), max(each[0][1] for each in rounds)
     known, opened = (min(each[1][i] for each in rounds) for i in (0, 1))
     rows, columns = (-(-layer[side] // layer["s"]) for side in ("h", "w"))
@@ -93,6 +100,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sepconv", default="build/release/bin/sepconv")
     parser.add_argument("--layers", default="bench/layers.json")
+    parser.add_argument("--channels-first", action="store_true")
     parser.add_argument("names", nargs="*")
     arguments = parser.parse_args()
     print("| layer | precompiled: µs | compiled: µs | of the peak | precompiled ÷ it | open: µs | it ÷ precompiled | compile: s |")
@@ -101,7 +109,7 @@ def main():
         if arguments.names and layer["name"] not in arguments.names:
             continue
         with tempfile.TemporaryDirectory() as folder:
-            least, known, opened, share, seconds = time_layer(arguments.sepconv, layer, Path(folder))
+            least, known, opened, share, seconds = time_layer(arguments.sepconv, layer, arguments.channels_first, Path(folder))
         print(f"| {layer['name']} | {least:.4g} | {known:.4g} | {share:.1%} | {least / known:.2f} | {opened:.4g} | {opened / least:.2f} | {seconds:.1f} |",
               flush=True)  # fmt: skip
 

@@ -175,6 +175,10 @@ Expr buffer(const Expr &host, const std::vector<Expr> &extents, const std::vecto
 Expr image_buffer(const Expr &host, const std::vector<Expr> &extents, const StrideList &strides, const Expr &batch, const Form &form,
                   bool rows_as_one, bool from_host) {
     const Expr images = form.per_image ? Expr(1) : cast<int>(batch), step = form.per_image ? Expr(0) : cast<int>(strides[0]);
+    if (rows_as_one && form.channels_first) {
+        const Expr pixels = extents[3] * extents[2];
+        return buffer(host, {pixels, extents[1], images}, {Expr(1), pixels, step}, from_host);
+    }
     if (rows_as_one) {
         return buffer(host, {extents[3], extents[2] * extents[1], images}, {Expr(1), extents[3], step}, from_host);
     }

@@ -187,8 +187,12 @@ std::vector<std::pair<std::string, std::int64_t>> tile_sizes(const Request &requ
                          static_cast<int>(dilation),
                          static_cast<int>(fit.before)};
     };
-    const KnownShape shape{axis(1, size.width), axis(0, size.height), static_cast<int>(size.channels),
-                           static_cast<int>(config.depth_multiplier), static_cast<int>(config.filters)};
+    const KnownShape shape{axis(1, size.width),
+                           axis(0, size.height),
+                           static_cast<int>(size.channels),
+                           static_cast<int>(config.depth_multiplier),
+                           static_cast<int>(config.filters),
+                           config.data_format == DataFormat::channels_first};
     const KnownTiles tiles = choose_tiles(shape, {request.tasks, 0, 0, 0, 0}, target);
     std::vector<std::pair<std::string, std::int64_t>> sizes;
     if (shape.known()) {
@@ -210,9 +214,9 @@ std::vector<std::pair<std::string, std::int64_t>> tile_sizes(const Request &requ
 Form form_of(const Request &request, const Halide::Target &target) {
     Form form = {};
     form.on_gpu = on_gpu(target);
+    form.channels_first = request.config.data_format == DataFormat::channels_first;
     const bool by_hand = request.schedule.empty();
-    form.packed = by_hand && !form.on_gpu && request.config.data_format == DataFormat::channels_last &&
-                  is_elementwise(request.config.activation.kind);
+    form.packed = by_hand && !form.on_gpu && is_elementwise(request.config.activation.kind);
     const Extents size = extents(request);
     form.flat = form.packed && size.height != open && size.width != open;
     form.per_image = by_hand && !form.on_gpu;

@@ -27,6 +27,7 @@ struct Form {
     bool packed;     ///< the weights come packed for the machine; else in Keras' layout
     bool flat;       ///< the dense pipeline writes the rows of an image as one
     bool per_image;  ///< a call computes one image of the batch
+    bool channels_first;
     bool on_gpu;
     std::vector<Tensor> weights;  ///< in the order of the pipeline's arguments, dense
 };

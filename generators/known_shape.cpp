@@ -89,6 +89,62 @@ private:
     Expr columns_, rows_of_group_, width_, height_;
 };
 
+// A vector's channels.
+Expr channel_of(const Expr &block, const Expr &lane, const KnownShape &shape, const KnownTiles &tiles) {
+    return min(block * tiles.lanes, shape.channels - tiles.lanes) + lane;
+}
+
+// channels_first: turns what a tile reads, row by row, so that the channels are lanes as those of channels_last are, with zeros for
+// columns beside the image.
+// @return the turned image, by its own columns and rows
+At turn_input(KnownStages &s, Func input, const KnownShape &shape, const ImageSizes &sizes, const KnownTiles &tiles, const Cut &cut) {
+    const Cut::Tile tile = cut.at(s.tile_x, s.tile_y);
+    auto span = [](const Expr &outputs, const KnownAxis &axis) {
+        return simplify((outputs - 1) * axis.stride + (axis.kernel - 1) * axis.dilation + 1);
+    };
+    const Expr from_x = simplify(tile.x * shape.x.stride - sizes.x.before), from_y = simplify(tile.y * shape.y.stride - sizes.y.before);
+    const Expr first_row = shape.y.has_border() ? max(from_y, 0) : from_y;
+    const Expr rows = simplify(min(from_y + span(tile.height, shape.y), sizes.y.input) - first_row);
+    const Expr columns = cut.whole_rows() ? span(shape.x.output, shape.x) : span(tile.width, shape.x);
+    // Of these columns, those in the image.
+    const Expr begin = simplify(max(-from_x, 0)), count = simplify(max(min(sizes.x.input - from_x, columns) - begin, 0));
+
+    s.turned = Func("turned");
+    s.turned(s.lane, s.pixel, s.block, s.tile_x, s.tile_y, s.n) = undef<float>();
+    auto pixel_at = [columns, pitch = tiles.turned_pitch](const Expr &column, const Expr &row) {
+        return unsafe_promise_clamped(column + row * columns, 0, pitch - 1);
+    };
+    const Expr most_columns = span(cut.width(), shape.x), most_rows = span(cut.height(), shape.y);
+    if (shape.x.has_border()) {
+        KnownStages::Turn zeros;
+        zeros.pixels = RDom(0, 1, 0, most_columns, 0, most_rows, "zeros");
+        zeros.pixels.where(zeros.pixels.y < columns - count);
+        zeros.pixels.where(zeros.pixels.z < rows);
+        const Expr column = select(zeros.pixels.y < begin, zeros.pixels.y, zeros.pixels.y + count);
+        s.turned(s.lane, pixel_at(column, zeros.pixels.z), s.block, s.tile_x, s.tile_y, s.n) = 0.0f;
+        s.turns.push_back(zeros);
+    }
+    for (int together = tiles.turned_input; together >= 1; together = shape.x.open() && together > 1 ? 1 : 0) {
+        KnownStages::Turn turn;
+        turn.pixels = RDom(0, together, 0, simplify((most_columns + together - 1) / together), 0, most_rows, "turn");
+        const RDom &at = turn.pixels;
+        turn.pixels.where(at.y * together < count);
+        turn.pixels.where(at.z < rows);
+        if (shape.x.open()) turn.pixels.where(together > 1 ? count >= together : count < tiles.turned_input);
+        auto first = [&](const Expr &block) { return min(block * together, count - together); };
+        turn.square = Func("square_of_input");
+        const Expr column = from_x + begin + first(s.strip) + s.along, row = first_row + s.y;
+        turn.square(s.along, s.across, s.part, s.strip, s.y, s.block, s.tile_x, s.tile_y, s.n) =
+            input(unsafe_promise_clamped(column, 0, sizes.x.input - 1), unsafe_promise_clamped(row, 0, sizes.y.input - 1),
+                  channel_of(s.block, s.part * together + s.across, shape, tiles), s.n);
+        s.turned(s.lane, pixel_at(begin + first(at.y) + at.x, at.z), s.block, s.tile_x, s.tile_y, s.n) =
+            turn.square(at.x, s.lane % together, s.lane / together, at.y, at.z, s.block, s.tile_x, s.tile_y, s.n);
+        s.turns.push_back(turn);
+    }
+    return [=, turned = s.turned, block = s.block / shape.multiplier, lane = s.lane, tile_x = s.tile_x, tile_y = s.tile_y, n = s.n](
+               const Expr &x, const Expr &y) { return turned(lane, pixel_at(x - from_x, y - first_row), block, tile_x, tile_y, n); };
+}
+
 }  // namespace
 
 std::vector<int> packed_taps_extents(const KnownShape &shape, const KnownTiles &tiles) {
@@ -135,6 +191,7 @@ KnownStages known_shape(Func output, Func input, const KnownWeights &weights, co
     s.lane = Var("lane"), s.x = Var("x"), s.y = Var("y"), s.strip = Var("strip"), s.block = Var("block");
     s.filter = Var("filter"), s.pixel = Var("pixel"), s.pixel_block = Var("pixel_block"), s.n = Var("n");
     s.tile_x = Var("tile_x"), s.tile_y = Var("tile_y");
+    s.along = Var("along"), s.across = Var("across"), s.part = Var("part");
     Func taps = weights.depthwise, panels = weights.pointwise, bias = weights.bias;
     if (!weights.packed) {
         taps = s.taps = packed_taps(taps, shape, tiles);
@@ -160,7 +217,7 @@ KnownStages known_shape(Func output, Func input, const KnownWeights &weights, co
     const Expr first_row = tile.y * shape.y.stride - sizes.y.before;
     const Expr row = first_row + s.y * shape.y.stride + s.window.y * shape.y.dilation;
     if (shape.y.has_border()) s.window.where(row >= 0 && row < sizes.y.input);
-    const Expr channel = min(s.block / shape.multiplier * tiles.lanes, shape.channels - tiles.lanes) + s.lane;
+    const Expr channel = channel_of(s.block / shape.multiplier, s.lane, shape, tiles);
     const Window window{shape.x.kernel, shape.y.kernel, shape.x.stride, shape.y.stride, shape.x.dilation, shape.y.dilation};
     s.scratch = Func("scratch");
     s.scratch(s.lane, s.pixel, s.block, s.tile_x, s.tile_y, s.n) = undef<float>();
@@ -178,6 +235,7 @@ KnownStages known_shape(Func output, Func input, const KnownWeights &weights, co
         part.columns = RDom(0, tiles.together, 0, strips, 0, cut.height(), "columns");
         const RDom &at = part.columns;
         if (!is_const(tile.height)) part.columns.where(at.z < tile.height);
+        if (!cut.whole_rows()) part.columns.where(at.y * tiles.together < tile.width);
         if (which) part.columns.where(which(at.y));
         Expr pixel = first_of_strip(at.y) + at.x + at.z * tile.width;
         if (!cut.whole_rows()) pixel = unsafe_promise_clamped(pixel, 0, tiles.pixel_pitch - 1);
@@ -186,22 +244,22 @@ KnownStages known_shape(Func output, Func input, const KnownWeights &weights, co
     };
     auto inside = [&](const Expr &x, const Expr &y) { return input(channel, x, unsafe_promise_clamped(y, 0, sizes.y.input - 1), s.n); };
     auto tested = [&](const Expr &x, const Expr &y) { return padded_columns_stage(inside, x, y, sizes.x.input); };
-    if (cut.whole_rows()) {
+    if (shape.channels_first) {
+        fill(turn_input(s, input, shape, sizes, tiles, cut), nullptr, Func());
+    } else if (cut.whole_rows()) {
         fill(shape.x.has_border() ? At(tested) : At(inside), nullptr, Func());
     } else {
         auto is_inside = [&](const RVar &strip) {
             const Expr last = first_column(strip) + (tiles.together - 1) * shape.x.stride + (shape.x.kernel - 1) * shape.x.dilation;
             return tile.width >= tiles.together && first_column(strip) >= 0 && last < sizes.x.input;
         };
-        auto in_tile = [&](const RVar &strip) { return strip * tiles.together < tile.width; };
-        fill([&](const Expr &x, const Expr &y) { return inside(unsafe_promise_clamped(x, 0, sizes.x.input - 1), y); },
-             [&](const RVar &strip) { return in_tile(strip) && is_inside(strip); }, Func());
+        fill([&](const Expr &x, const Expr &y) { return inside(unsafe_promise_clamped(x, 0, sizes.x.input - 1), y); }, is_inside, Func());
         // At the border a column's test is made once for all channels: its result is stored, as all bits of a number or none.
         Func mask("mask");
         const Expr column = s.x + first_column(s.strip);
         mask(s.x, s.strip, s.tile_x) = select(column >= 0 && column < sizes.x.input, -1, 0);
         fill([&](const Expr &x, const Expr &y) { return inside(clamp(x, 0, sizes.x.input - 1), y); },
-             [&](const RVar &strip) { return in_tile(strip) && !is_inside(strip); }, mask);
+             [&](const RVar &strip) { return !is_inside(strip); }, mask);
     }
 
     // The product of the tile, in blocks of pixels of one height or two. In a known tile the last block of a height moves back to end with
@@ -246,8 +304,9 @@ KnownStages known_shape(Func output, Func input, const KnownWeights &weights, co
         s.runs.push_back(product);
     }
 
-    const bool one_run = tiles.runs.size() == 1;
-    const int rows = one_run || !shape.known() ? largest : 1;
+    // channels_last stores each block as it comes, of one run; channels_first turns the results of a tile's panel.
+    const bool one_run = tiles.runs.size() == 1, whole_panel = shape.channels_first || (shape.known() && !one_run);
+    const int rows = shape.channels_first ? tiles.turned_output : whole_panel ? 1 : largest;
     const Expr most_pixels = cut.width() * cut.height();
     s.pixels = RDom(
         {{0, rows}, {0, simplify((most_pixels + rows - 1) / rows)}, {0, cut.columns()}, {0, cut.rows_of_group()}, {0, tiles.tile_groups}},
@@ -255,13 +314,49 @@ KnownStages known_shape(Func output, Func input, const KnownWeights &weights, co
     const Expr tile_x = s.pixels.z, tile_y = simplify(s.pixels[4] * cut.rows_of_group() + s.pixels.w);
     const Cut::Tile at = cut.at(tile_x, tile_y);
     Expr pixel = s.pixels.y, value;
-    if (!shape.known()) {
+    if (whole_panel) {
+        s.panel = Func("panel");
+        s.panel(s.filter, s.pixel, s.tile_x, s.tile_y, s.n) = undef<float>();
+        for (std::size_t i = 0; i < tiles.runs.size(); i++) {
+            const PixelRun &run = tiles.runs[i];
+            const Expr covered = run.pixels > 0 ? Expr(run.pixels) : most_pixels;
+            RDom &blocks = s.runs[i].blocks = RDom(0, run.rows, 0, simplify((covered + run.rows - 1) / run.rows), "blocks");
+            Expr first = first_of_block(run, blocks.y, tile.pixels());
+            if (!shape.known()) {
+                const Expr large = blocks.y < large_blocks(s.tile_x, s.tile_y);
+                first = unsafe_promise_clamped(first_of_open_block(blocks.y, s.tile_x, s.tile_y), 0, tiles.pixel_pitch - run.rows);
+                blocks.where(blocks.y < blocks_of(tile.pixels()));
+                if (!one_run) blocks.where(i == 0 ? large : !large);
+            } else if (!is_const(tile.pixels())) {
+                blocks.where(blocks.y * run.rows < tile.pixels());
+            }
+            s.panel(s.filter, first + blocks.x, s.tile_x, s.tile_y, s.n) =
+                s.runs[i].accumulated(s.filter, blocks.x, blocks.y, s.tile_x, s.tile_y, s.n);
+        }
+        if (shape.channels_first) {
+            auto first = [&](const Expr &block, const Expr &pixels) {
+                const Expr inside = min(block * rows, pixels - rows);
+                return shape.known() ? inside : max(inside, 0);
+            };
+            s.square = Func("square");
+            s.square(s.along, s.across, s.part, s.pixel_block, s.tile_x, s.tile_y, s.n) =
+                s.panel(s.part * rows + s.along, first(s.pixel_block, tile.pixels()) + s.across, s.tile_x, s.tile_y, s.n);
+            pixel = first(s.pixels.y, at.pixels()) + s.pixels.x;
+            if (!is_const(at.pixels())) s.pixels.where(s.pixels.y * rows < at.pixels());
+            // Only an image of fewer pixels has a tile of fewer.
+            if (!shape.known()) s.pixels.where(likely(pixel < at.pixels()));
+            value = s.square(s.filter % rows, s.pixels.x, s.filter / rows, s.pixels.y, tile_x, tile_y, s.n);
+        } else {
+            value = s.panel(s.filter, pixel, tile_x, tile_y, s.n);
+        }
+    } else if (!shape.known()) {
         const Expr first = first_of_open_block(s.pixels.y, tile_x, tile_y);
         pixel = first + s.pixels.x;
         s.pixels.where(s.pixels.y < blocks_of(at.pixels()));
         s.pixels.where(pixel < min(first_of_open_block(s.pixels.y + 1, tile_x, tile_y), at.pixels()));
         s.panel = Func("panel");
-        s.panel(s.filter, s.pixel, s.pixel_block, s.tile_x, s.tile_y, s.n) = undef<float>();
+        // Not undefined, which could be what a former block left: a vector that is not stored would be computed for it.
+        s.panel(s.filter, s.pixel, s.pixel_block, s.tile_x, s.tile_y, s.n) = 0.0f;
         for (std::size_t i = 0; i < tiles.runs.size(); i++) {
             RDom &blocks = s.runs[i].blocks = RDom(0, tiles.runs[i].rows, "blocks");
             const Expr large = s.pixel_block < large_blocks(s.tile_x, s.tile_y);
@@ -270,30 +365,31 @@ KnownStages known_shape(Func output, Func input, const KnownWeights &weights, co
                 s.runs[i].accumulated(s.filter, blocks.x, s.pixel_block, s.tile_x, s.tile_y, s.n);
         }
         value = s.panel(s.filter, s.pixels.x, s.pixels.y, tile_x, tile_y, s.n);
-    } else if (one_run) {
+    } else {
         pixel = first_of_block(tiles.runs.front(), s.pixels.y, at.pixels()) + s.pixels.x;
         if (!is_const(at.pixels())) s.pixels.where(s.pixels.y * rows < at.pixels());
         value = s.runs.front().accumulated(s.filter, s.pixels.x, s.pixels.y, tile_x, tile_y, s.n);
-    } else {
-        s.panel = Func("panel");
-        s.panel(s.filter, s.pixel, s.tile_x, s.tile_y, s.n) = undef<float>();
-        for (std::size_t i = 0; i < tiles.runs.size(); i++) {
-            const PixelRun &run = tiles.runs[i];
-            const RDom blocks = s.runs[i].blocks = RDom(0, run.rows, 0, ceil_div(run.pixels, run.rows), "blocks");
-            s.panel(s.filter, first_of_block(run, blocks.y, tile.pixels()) + blocks.x, s.tile_x, s.tile_y, s.n) =
-                s.runs[i].accumulated(s.filter, blocks.x, blocks.y, s.tile_x, s.tile_y, s.n);
-        }
-        value = s.panel(s.filter, s.pixels.y, tile_x, tile_y, s.n);
     }
 
+    auto place = [&](const std::vector<Expr> &pixel) {
+        std::vector<Expr> all = {s.n};
+        all.insert(all.begin(), pixel.begin(), pixel.end());
+        all.insert(shape.channels_first ? all.end() - 1 : all.begin(), s.filter);
+        return all;
+    };
+    auto define = [&](const std::vector<Var> &pixel) {
+        std::vector<Var> dimensions;
+        for (const Expr &dimension : place({pixel.begin(), pixel.end()})) dimensions.emplace_back(dimension.as<Internal::Variable>()->name);
+        output(dimensions) = undef<float>();
+    };
     if (memory == OutputMemory::flat) {
-        output(s.filter, s.pixel, s.n) = undef<float>();
-        output(s.filter, at.y * shape.x.output + pixel, s.n) = activated(value);
+        define({s.pixel});
+        output(place({at.y * shape.x.output + pixel})) = activated(value);
         return s;
     }
-    output(s.filter, s.x, s.y, s.n) = undef<float>();
+    define({s.x, s.y});
     auto store = [&](const Expr &x, const Expr &y) {
-        output(s.filter, unsafe_promise_clamped(x, 0, sizes.x.output - 1), unsafe_promise_clamped(y, 0, sizes.y.output - 1), s.n) =
+        output(place({unsafe_promise_clamped(x, 0, sizes.x.output - 1), unsafe_promise_clamped(y, 0, sizes.y.output - 1)})) =
             activated(value);
     };
     if (memory == OutputMemory::dense) {

@@ -41,9 +41,11 @@ struct ImageSizes {
 };
 
 /// How the output lies in memory: (filter, pixel, n), or (filter, x, y, n) with nothing between its rows and pixels, or with any strides.
+/// The filter comes after x and y with channels_first.
 enum class OutputMemory { flat, dense, strided };
 
 /// Defines `output` by updates.
+/// @param input  (c, x, y, n), or with channels_first (x, y, c, n)
 KnownStages known_shape(Halide::Func output, Halide::Func input, const KnownWeights &weights, const KnownShape &shape,
                         const ImageSizes &sizes, const KnownTiles &tiles, const std::function<Halide::Expr(Halide::Expr)> &activated,
                         bool keep_order, OutputMemory memory);

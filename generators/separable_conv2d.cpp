@@ -48,8 +48,12 @@ protected:
             const Expr before = size == 0 ? Expr(0) : simplify(zeros_before(size, kernel, stride, dilation));
             return sepconv::KnownAxis{size, extent(size, kernel, stride, dilation), kernel, stride, dilation, int(*as_const_int(before))};
         };
-        return {axis(width, kernel_width, stride_x, dilation_x), axis(height, kernel_height, stride_y, dilation_y), channels,
-                depth_multiplier, filters};
+        return {axis(width, kernel_width, stride_x, dilation_x),
+                axis(height, kernel_height, stride_y, dilation_y),
+                channels,
+                depth_multiplier,
+                filters,
+                channels_first};
     }
 
     sepconv::KnownTiles choose_tiles() const {
@@ -88,8 +92,8 @@ public:
     void generate() {
         if (in_tiles()) return generate_known_shape();
         _halide_user_assert(!packed_weights)
-            << "packed_weights: expected a CPU, channels_last, channels and filters above 0, no autoscheduler, and "
-               "an activation that does not work along rows\n";
+            << "packed_weights: expected a CPU, channels and filters above 0, no autoscheduler, and an activation that does not work along "
+               "rows\n";
         const int c_at = channels_first ? 2 : 0, x_at = channels_first ? 0 : 1, y_at = channels_first ? 1 : 2;
         const Expr image_width = known(width, input.dim(x_at).extent()), image_height = known(height, input.dim(y_at).extent());
         const Expr image_channels = known(channels, input.dim(c_at).extent());
@@ -174,8 +178,7 @@ private:
     // On a CPU, what the order of the weights depends on is known, and the output has no stage that wants whole rows of it.
     bool in_tiles() const {
         const bool known = channels > 0 && filters > 0 && ((height > 0 && width > 0) || packed_weights);
-        return known && !using_autoscheduler() && !target.value().has_gpu_feature() && !channels_first &&
-               !sepconv::works_along_rows(activation);
+        return known && !using_autoscheduler() && !target.value().has_gpu_feature() && !sepconv::works_along_rows(activation);
     }
     bool every_size_known() const { return height > 0 && width > 0 && channels > 0 && filters > 0; }
 
@@ -258,8 +261,9 @@ private:
             return sepconv::AxisSizes{size, simplify(outputs(size, kernel, stride, dilation)),
                                       simplify(zeros_before(size, kernel, stride, dilation))};
         };
-        const sepconv::ImageSizes sizes = {sizes_of(width, input.dim(1).extent(), kernel_width, stride_x, dilation_x),
-                                           sizes_of(height, input.dim(2).extent(), kernel_height, stride_y, dilation_y)};
+        const int x_at = channels_first ? 0 : 1, y_at = channels_first ? 1 : 2;
+        const sepconv::ImageSizes sizes = {sizes_of(width, input.dim(x_at).extent(), kernel_width, stride_x, dilation_x),
+                                           sizes_of(height, input.dim(y_at).extent(), kernel_height, stride_y, dilation_y)};
         const sepconv::KnownWeights weights{packed_weights, depthwise_kernel, pointwise_kernel, use_bias ? Func(bias) : Func()};
         known_stages = sepconv::known_shape(
             output, input, weights, known_shape, sizes, cut,
@@ -270,15 +274,19 @@ private:
                           : sepconv::OutputMemory::strided);
         promise_sizes();
         if (!flat_output()) {
-            output.dim(1).set_extent(sizes.x.output);
-            output.dim(2).set_extent(sizes.y.output);
+            output.dim(x_at).set_extent(sizes.x.output);
+            output.dim(y_at).set_extent(sizes.y.output);
         }
         if (dense) {
-            make_dense(input, std::vector<Expr>{int(channels), sizes.x.input, sizes.y.input});
+            auto in_order = [&](int channels, std::vector<Expr> pixels) {
+                pixels.insert(channels_first ? pixels.end() : pixels.begin(), Expr(channels));
+                return pixels;
+            };
+            make_dense(input, in_order(channels, {sizes.x.input, sizes.y.input}));
             if (flat_output()) {
-                make_dense(output, std::vector<int>{int(filters), known_shape.x.output * known_shape.y.output});
+                make_dense(output, in_order(filters, {known_shape.x.output * known_shape.y.output}));
             } else {
-                make_dense(output, std::vector<Expr>{int(filters), sizes.x.output, sizes.y.output});
+                make_dense(output, in_order(filters, {sizes.x.output, sizes.y.output}));
             }
         }
         if (packed_weights) {
@@ -319,8 +327,8 @@ private:
         }
         const bool glu = activation.value() == "glu";
         if (flat_output()) {
-            say(filters, 0, output.dim(0));
-            say(out_width * out_height, 0, output.dim(1));
+            say(filters, 0, output.dim(channels_first ? 1 : 0));
+            say(out_width * out_height, 0, output.dim(channels_first ? 0 : 1));
             say(0, 1, output.dim(2));
         } else {
             say(glu && !channels_first ? filters / 2 : int(filters), guess, output.dim(c_at));
@@ -361,8 +369,7 @@ public:
     Output<Buffer<float, 1>> padded_bias{"padded_bias"};
 
     void generate() {
-        _halide_user_assert(!channels_first && channels > 0 && filters > 0)
-            << "separable_conv2d_packing: expected channels_last, and channels and filters above 0\n";
+        _halide_user_assert(channels > 0 && filters > 0) << "separable_conv2d_packing: expected channels and filters above 0\n";
         const sepconv::KnownShape known = shape();
         const sepconv::KnownTiles cut = choose_tiles();
         const Func packed_taps = sepconv::packed_taps(depthwise_kernel, known, cut);

@@ -106,10 +106,48 @@ KnownTiles choose_vectors(const KnownShape &shape, const TileWishes &wishes, con
     return tiles;
 }
 
+// channels_first: what is turned in registers at once. Of the input, a part of a row; of the output, pixels of a tile.
+void choose_turns(KnownTiles &tiles, const KnownShape &shape) {
+    // Squares of four are turned in registers with the fewest shuffles. What an open tile may end within goes through memory.
+    const int most = shape.known() ? 4 : 8;
+    const int lanes = std::min(tiles.lanes, most);
+    const int width = shape.x.output, height = shape.y.output;
+    const int pixels = shape.known() ? height / tiles.count * width : lanes;
+    tiles.turned_input = shape.x.open() ? lanes : lanes_within(shape.x.input, lanes);
+    tiles.turned_output = lanes_within(pixels, std::min(tiles.filter_lanes, most));
+    auto span = [](int outputs, const KnownAxis &axis) { return (outputs - 1) * axis.stride + (axis.kernel - 1) * axis.dilation + 1; };
+    tiles.turned_pitch = 0;
+    auto fit = [&](int columns, int rows) {
+        // A short row of an open tile is computed as a strip is.
+        const int beyond = shape.x.open() ? (tiles.together - 1) * shape.x.stride : 0;
+        tiles.turned_pitch = std::max(tiles.turned_pitch, span(columns, shape.x) * span(rows, shape.y) + beyond);
+    };
+    if (shape.known()) return fit(width, ceil_div(height, tiles.count));
+    const auto most_rows = [&](int columns) {
+        const int rows = std::max(1, tiles.most_pixels / columns);
+        return shape.y.open() ? rows : std::min(rows, height);
+    };
+    if (tiles.whole_rows(shape)) return fit(width, most_rows(width));
+    for (int columns = 1; columns <= tiles.most_pixels; columns++) fit(columns, most_rows(columns));
+}
+
 // Blocks of channels lie an odd number of cache lines apart: the lanes of a pixel then fall into sets of their own.
 int pixel_pitch(int pixels, int lanes) {
     const int pixels_of_line = std::max(1, 16 / lanes), lines = ceil_div(pixels, pixels_of_line);
     return (lines + (lines + 1) % 2) * pixels_of_line;
+}
+
+// A square to be turned: stored along one side, read along the other, which the compiler makes shuffles of registers of.
+void schedule_square(Func square, int side, const LoopLevel &level, const KnownStages &s) {
+    square.compute_at(level)
+        .store_in(MemoryType::Stack)
+        .bound_extent(s.along, side)
+        .bound_extent(s.across, side)
+        .vectorize(s.along)
+        .unroll(s.across);
+    for (const Var &place : square.args()) {
+        if (place.name() != s.along.name() && place.name() != s.across.name() && place.name() != s.n.name()) square.bound_extent(place, 1);
+    }
 }
 
 }  // namespace
@@ -132,6 +170,7 @@ KnownTiles choose_tiles(const KnownShape &shape, const TileWishes &wishes, const
         tiles.together = wishes.together > 0 ? wishes.together : shape.x.open() ? together : std::min(width, together);
         // The last strip and the last block go on beyond the tile.
         tiles.pixel_pitch = pixel_pitch(tiles.most_pixels + std::max(most_rows, tiles.together) - 1, tiles.lanes);
+        choose_turns(tiles, shape);
         return tiles;
     }
     tiles.most_pixels = 0;
@@ -178,54 +217,68 @@ KnownTiles choose_tiles(const KnownShape &shape, const TileWishes &wishes, const
     }
     tiles.together = wishes.together > 0 ? wishes.together : std::min(width, together);
     tiles.pixel_pitch = pixel_pitch(width * ceil_div(height, tiles.count), tiles.lanes);
+    choose_turns(tiles, shape);
     return tiles;
 }
 
 void schedule_known_shape(Func output, const KnownStages &s, const KnownShape &shape, const KnownTiles &tiles, const Target &target) {
     const int panel = tiles.panel_width();
     Var outer("outer"), inner("inner"), vector("vector");
-    const TailStrategy tail = shape.filters % panel == 0 ? TailStrategy::RoundUp : TailStrategy::GuardWithIf;
     output.bound(s.filter, 0, shape.filters);
     Stage store = output.update();
+    const int lanes = shape.channels_first ? tiles.turned_output : tiles.filter_lanes;
+    // By vectors first: where the filters are whole vectors, a test is for one of them and not for each of its lanes.
+    const auto tail = [](int extent, int part) { return extent % part == 0 ? TailStrategy::RoundUp : TailStrategy::GuardWithIf; };
     store.allow_race_conditions()
-        .split(s.filter, outer, inner, panel, tail)
-        .split(inner, vector, inner, tiles.filter_lanes)
-        .reorder(inner, vector, s.pixels.x, s.pixels.y, outer, s.pixels.z, s.pixels.w, s.n, s.pixels[4])
-        .vectorize(inner)
-        .unroll(vector)
-        .unroll(s.pixels.x);
+        .split(s.filter, vector, inner, lanes, tail(shape.filters, lanes))
+        .split(vector, outer, vector, panel / lanes, tail(ceil_div(shape.filters, lanes), panel / lanes));
+    std::vector<VarOrRVar> loops = {inner, vector, s.pixels.x, s.pixels.y, outer, s.pixels.z, s.pixels.w, s.n, s.pixels[4]};
+    if (shape.channels_first) {
+        loops = {s.pixels.x, inner, vector, s.pixels.y, outer, s.pixels.z, s.pixels.w, s.n, s.pixels[4]};
+        store.reorder(loops).vectorize(s.pixels.x).unroll(inner);
+        schedule_square(s.square, tiles.turned_output, LoopLevel(output, vector), s);
+    } else {
+        store.reorder(loops).vectorize(inner).unroll(vector).unroll(s.pixels.x);
+    }
     if (tiles.filter_groups > 1) {
         Var group("group");
-        store.split(outer, group, outer, ceil_div(ceil_div(shape.filters, panel), tiles.filter_groups), TailStrategy::GuardWithIf)
-            .reorder(inner, vector, s.pixels.x, s.pixels.y, outer, s.pixels.z, s.pixels.w, s.n, s.pixels[4], group)
-            .parallel(group);
+        store.split(outer, group, outer, ceil_div(ceil_div(shape.filters, panel), tiles.filter_groups), TailStrategy::GuardWithIf);
+        loops.push_back(group);
+        store.reorder(loops).parallel(group);
     } else if (tiles.tile_groups > 1) {
         store.parallel(s.pixels[4]);
     }
     // The tests there are for the end of a tile: a few of its blocks need none, but a loop of their own for them is not worth its size.
-    if (!shape.known()) store.never_partition_all();
-    Func whole_panel = s.panel;
-    if (whole_panel.defined()) {
-        if (shape.known()) {
-            whole_panel.compute_at(output, outer);
+    // The last panel is another matter: where it is not full, what its filters are is known there, and the others are not computed.
+    if (!shape.known()) store.never_partition_all().partition(outer, Partition::Auto);
+    Func panel_of_tile = s.panel;
+    const bool whole_panel = shape.known() || shape.channels_first;
+    if (panel_of_tile.defined()) {
+        if (whole_panel) {
+            panel_of_tile.compute_at(output, outer).bound_storage(s.pixel, tiles.pixel_pitch);
         } else {
-            whole_panel.compute_at(output, s.pixels.y).bound_extent(s.pixel, tiles.runs[0].rows).bound_extent(s.pixel_block, 1);
+            panel_of_tile.compute_at(output, s.pixels.y)
+                .bound_extent(s.pixel, tiles.runs[0].rows)
+                .bound_extent(s.pixel_block, 1)
+                .vectorize(s.filter, tiles.filter_lanes)
+                .unroll(s.filter)
+                .unroll(s.pixel);
         }
-        whole_panel.store_in(MemoryType::Stack).bound_extent(s.filter, panel).bound_extent(s.tile_x, 1).bound_extent(s.tile_y, 1);
+        panel_of_tile.store_in(MemoryType::Stack).bound_extent(s.filter, panel).bound_extent(s.tile_x, 1).bound_extent(s.tile_y, 1);
     }
     for (std::size_t i = 0; i < s.runs.size(); i++) {
         const KnownStages::Run &run = s.runs[i];
         Func accumulated = run.accumulated;
-        if (whole_panel.defined()) {
-            Stage part = whole_panel.update(static_cast<int>(i));
+        if (panel_of_tile.defined()) {
+            Stage part = panel_of_tile.update(static_cast<int>(i));
             part.allow_race_conditions().split(s.filter, vector, inner, tiles.filter_lanes);
-            if (shape.known()) {
+            if (whole_panel) {
                 part.reorder(inner, vector, run.blocks.x, run.blocks.y, s.tile_x, s.tile_y, s.n);
-                accumulated.compute_at(whole_panel, run.blocks.y);
+                accumulated.compute_at(panel_of_tile, run.blocks.y);
             } else {
                 // Inside the test for the block's height, which names the block and the tile.
                 part.reorder(inner, vector, run.blocks.x, s.n, s.tile_x, s.tile_y, s.pixel_block).never_partition_all();
-                accumulated.compute_at(whole_panel, s.n);
+                accumulated.compute_at(panel_of_tile, s.n);
             }
             part.vectorize(inner).unroll(vector).unroll(run.blocks.x);
         } else {
@@ -276,14 +329,20 @@ void schedule_known_shape(Func output, const KnownStages &s, const KnownShape &s
     for (std::size_t i = 0; i < s.fills.size(); i++) {
         const RDom &columns = s.fills[i].columns;
         Stage fill = scratch.update(static_cast<int>(i));
-        fill.reorder(s.lane, columns.x, s.block, columns.y, columns.z, s.tile_x, s.tile_y, s.n)
-            .vectorize(s.lane, tiles.lanes)
-            .unroll(columns.x);
+        Var multiplied("multiplied");
+        if (shape.channels_first) {
+            // A block's channels, turned, are for all its multipliers and rows.
+            fill.split(s.block, s.block, multiplied, shape.multiplier)
+                .reorder(s.lane, columns.x, columns.y, columns.z, multiplied, s.block, s.tile_x, s.tile_y, s.n);
+        } else {
+            fill.reorder(s.lane, columns.x, s.block, columns.y, columns.z, s.tile_x, s.tile_y, s.n);
+        }
+        fill.vectorize(s.lane, tiles.lanes).unroll(columns.x);
         if (Func mask = s.fills[i].mask; mask.defined()) {
             mask.compute_at(scratch, columns.y).bound_extent(s.strip, 1).bound_extent(s.tile_x, 1);
         }
         Func sum = s.fills[i].sum;
-        sum.compute_at(scratch, s.block)
+        sum.compute_at(LoopLevel(scratch, shape.channels_first ? VarOrRVar(columns.y) : VarOrRVar(s.block)))
             .store_in(MemoryType::Stack)
             .bound_extent(s.x, tiles.together)
             .bound_extent(s.lane, tiles.lanes)
@@ -297,12 +356,34 @@ void schedule_known_shape(Func output, const KnownStages &s, const KnownShape &s
         sum.update().reorder(s.lane, s.x, s.window.x, s.window.y).vectorize(s.lane).unroll(s.x);
         if (shape.window() <= unrolled_window) sum.update().unroll(s.window.x).unroll(s.window.y);
         if (!shape.known()) fill.never_partition_all();
-        if (!tiles.whole_rows(shape)) continue;
+        if (!tiles.whole_rows(shape) || shape.channels_first) continue;
         fill.partition(columns.y, Partition::Auto);
         // Few blocks in a row: written out, every test for the border is decided.
         const int strips = ceil_div(shape.x.output, tiles.together);
         constexpr int written_out = 512;
         if (strips * tiles.together * shape.window() <= written_out) fill.unroll(columns.y);
+    }
+    if (Func turned = s.turned; turned.defined()) {
+        turned.compute_at(scratch, s.block)
+            .store_in(MemoryType::Stack)
+            .bound_extent(s.lane, tiles.lanes)
+            .bound_extent(s.block, 1)
+            .bound_extent(s.tile_x, 1)
+            .bound_extent(s.tile_y, 1)
+            .bound_storage(s.pixel, tiles.turned_pitch);
+        for (std::size_t i = 0; i < s.turns.size(); i++) {
+            const RDom &pixels = s.turns[i].pixels;
+            const Func &square = s.turns[i].square;
+            const int side = square.defined() ? as_const_int(pixels.x.extent()).value() : tiles.lanes;
+            Var part("part");
+            turned.update(static_cast<int>(i))
+                .split(s.lane, part, s.lane, side)
+                .reorder(s.lane, pixels.x, part, pixels.y, pixels.z, s.block, s.tile_x, s.tile_y, s.n)
+                .vectorize(s.lane)
+                .unroll(pixels.x)
+                .unroll(part);
+            if (square.defined()) schedule_square(square, side, LoopLevel(turned, part), s);
+        }
     }
     for (Func number : s.of_tile) {
         number.compute_at(output, s.pixels.z);

@@ -20,6 +20,7 @@ struct KnownAxis {
 struct KnownShape {
     KnownAxis x, y;
     int channels, multiplier, filters;
+    bool channels_first;
 
     /// Whether the image's size is.
     bool known() const { return !x.open() && !y.open(); }
@@ -52,6 +53,10 @@ struct KnownTiles {
     int filter_lanes, vectors;   ///< of a block of the product, whose accumulators are in registers: vectors × lanes filters, some pixels
     std::vector<PixelRun> runs;  ///< one or two
     int pixel_pitch;             ///< pixels that the scratch has room for
+    /// channels_first: the sides of the squares that are turned at once, of pixels of a row and channels, and of filters and pixels of a
+    /// tile.
+    int turned_input, turned_output;
+    int turned_pitch;  ///< pixels of the input that a tile reads, at most
 
     int panel_width() const { return vectors * filter_lanes; }
     /// Whether every tile is as wide as the image, a known number.
@@ -68,6 +73,10 @@ struct KnownStages {
         Halide::Func mask;  ///< for each column that a strip reads, whether it is in the image; may be undefined
         Halide::RDom columns;
     };
+    struct Turn {
+        Halide::Func square;  ///< pixels × lanes; undefined where the values are zeros
+        Halide::RDom pixels;  ///< pixel of a square, square in its row, row
+    };
     struct Run {
         Halide::RDom whole, rest;  ///< of the reduction; `rest` may be undefined
         Halide::RDom blocks;       ///< of the panel, where there is one
@@ -76,14 +85,19 @@ struct KnownStages {
     };
 
     Halide::Func taps, panels, bias;  ///< packed weights; undefined where they are given packed
+    Halide::Func turned;              ///< channels_first: a block's channels of what a tile reads, as channels_last has them, and zeros
+    std::vector<Turn> turns;          ///< its updates
     Halide::Func scratch;             ///< the tile
     std::vector<Fill> fills;          ///< its updates: where an open row is cut, strips inside the image and strips at its border
     std::vector<Run> runs;
     std::vector<Halide::Func> of_tile;  ///< numbers that an open tile has once
-    Halide::Func panel;                 ///< with two runs, the results for one panel's filters: the tile's, or in an open tile a block's
+    /// The results for one panel's filters: with channels_first, or two runs, the tile's; in an open tile of channels_last a block's.
+    Halide::Func panel;
+    Halide::Func square;  ///< channels_first: filters × pixels of the panel
     Halide::RDom window;
     Halide::RDom pixels;  ///< pixel of a block, block, tile in its row, row of tiles, threads' group of rows
     Halide::Var lane, x, strip, y, block, filter, pixel, pixel_block, tile_x, tile_y, n;
+    Halide::Var along, across, part;  ///< of a square that is turned; squares are parts of a vector
 };
 
 void schedule_known_shape(Halide::Func output, const KnownStages &stages, const KnownShape &shape, const KnownTiles &tiles,
