@@ -414,15 +414,16 @@ AlongAxes softmax(const AxesInput &input, const std::string &kind, int lanes, bo
     AlongAxes stages;
     Var lane("lane");
     AxesInput source = input;
-    if (input.along[0]) {
+    const bool by_rows = input.along[0] && lanes > 0;
+    if (by_rows) {
         stages.last = end_of_rows(input, lane, lanes);
-    } else {
+    } else if (!input.along[0]) {
         stages.column = Func("column");
         source = columns_of(input, stages.column, whole_vectors);
     }
     const auto reduce = [&](const std::string &name, const Expr &identity, const Term &term, const Combine &combine) {
         AxesReduction reduction;
-        if (input.along[0]) return reduce_rows(name, input, lane, stages.last, lanes, identity, term, combine);
+        if (by_rows) return reduce_rows(name, input, lane, stages.last, lanes, identity, term, combine);
         reduce_axes(reduction, name, source, identity, term, combine);
         return reduction;
     };

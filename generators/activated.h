@@ -64,7 +64,7 @@ struct AlongAxes {
 /// subtracted. Where that value is not finite, or one is NaN, softmax and log_softmax are NaN along all of the axes, and so is sparsemax
 /// but for +infinity, which makes all values infinite that are no −infinity.
 ///
-/// @param lanes    partial results of a reduction along rows.
+/// @param lanes    partial results of a reduction along rows; 0: none, which autoschedulers take.
 /// @param float64  the machine has it, and sums are taken in it; else in fixed point, less exact above 2^21 elements.
 /// @param whole_vectors  `column` goes on beyond the end of its first dimension, with the last element again.
 AlongAxes along_axes(const AxesInput &input, const std::string &kind, int lanes, bool float64 = true, bool whole_vectors = false);

@@ -265,11 +265,14 @@ private:
         const sepconv::OutputAxes shape = output_axes();
         sepconv::AxesInput input = {product, dimensions, shape.along, {}};
         for (int i = 0; i < int(dimensions.size()); i++) input.extents.push_back(known(shape.extents[i], output.dim(i).extent()));
-        const bool by_row = shape.along == std::vector<bool>{true, false, false, false};
-        const bool by_hand = !on_gpu() && !using_autoscheduler();
-        along_stages = on_gpu()
-                           ? sepconv::along_axes(input, activation, by_row ? sepconv::gpu_row_lanes : 1, false)
-                           : sepconv::along_axes(input, activation, natural_vector_size<float>(), true, by_hand && shape.whole_vectors());
+        if (on_gpu()) {
+            const bool by_row = shape.along == std::vector<bool>{true, false, false, false};
+            along_stages = sepconv::along_axes(input, activation, by_row ? sepconv::gpu_row_lanes : 1, false);
+        } else if (using_autoscheduler()) {
+            along_stages = sepconv::along_axes(input, activation, 0);
+        } else {
+            along_stages = sepconv::along_axes(input, activation, natural_vector_size<float>(), true, shape.whole_vectors());
+        }
         output(dimensions) = along_stages.value;
     }
 

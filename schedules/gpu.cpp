@@ -179,43 +179,44 @@ void schedule_gpu(const GpuStages &stages, const std::vector<Var> &dimensions, V
 
 namespace {
 
-// A thread for each point of some dimensions, the others in a loop of its own.
+// A thread for each point of some dimensions, those of a block beside each other; the others are in a loop of its own.
 // @return the loop over the threads
 Var one_thread_each(Stage stage, const std::vector<Var> &dimensions) {
-    Var all("all"), block("block"), thread("thread");
+    constexpr int beside = 32;  // a warp's
+    Var block("block"), thread("thread");
     if (dimensions.empty()) {
         stage.gpu_single_thread();
         return thread;
     }
-    all = dimensions[0];
-    for (std::size_t i = 1; i < dimensions.size(); i++) stage.fuse(all, dimensions[i], all);
-    stage.split(all, block, thread, threads, TailStrategy::GuardWithIf).gpu_blocks(block).gpu_threads(thread);
+    // Dimensions that are fused Halide takes apart too late: it does not see that a thread needs one result of the stages before.
+    stage.split(dimensions[0], block, thread, beside, TailStrategy::GuardWithIf).gpu_blocks(block).gpu_threads(thread);
+    for (std::size_t i = 1; i < dimensions.size(); i++) stage.gpu_blocks(dimensions[i]);
     return thread;
 }
 
 // A block of threads for each row of the output, whose lanes reduce it side by side.
 void schedule_gpu_rows(Func output, const AlongAxes &stages) {
     const std::vector<Var> dimensions = output.args();
-    Var block("block"), inner("inner"), thread("thread");
-    output.fuse(dimensions[1], dimensions[2], block)
-        .fuse(block, dimensions[3], block)
-        .split(dimensions[0], inner, thread, gpu_row_lanes, TailStrategy::GuardWithIf)
-        .reorder(inner, thread, block)
-        .gpu_blocks(block)
+    const Var row = dimensions[1];
+    Var inner("inner"), thread("thread");
+    output.split(dimensions[0], inner, thread, gpu_row_lanes, TailStrategy::GuardWithIf)
+        .reorder(inner, thread, row, dimensions[2], dimensions[3])
+        .gpu_blocks(row, dimensions[2], dimensions[3])
         .gpu_threads(thread);
     if (!stages.last.defined() || stages.largest.whole.defined()) return;
+    auto at_row = [&](Func func) {
+        func.compute_at(output, row).store_in(MemoryType::GPUShared);
+        for (std::size_t i = 1; i < dimensions.size(); i++) func.bound_extent(dimensions[i], 1);
+        return func;
+    };
     auto beside = [&](Func func) {
-        func.compute_at(output, block).store_in(MemoryType::GPUShared);
-        for (std::size_t i = 1; i < func.args().size(); i++) func.bound_extent(func.args()[i], 1);
-        func.gpu_threads(func.args()[0]);
+        at_row(func).gpu_threads(func.args()[0]);
         func.update().gpu_threads(func.args()[0]);
     };
     beside(stages.last);
     for (const AxesReduction &reduction : {stages.largest, stages.total}) {
         beside(reduction.partial);
-        Func row = reduction.row;
-        row.compute_at(output, block).store_in(MemoryType::GPUShared);
-        for (const Var &dimension : row.args()) row.bound_extent(dimension, 1);
+        at_row(reduction.row);
     }
 }
 
@@ -229,7 +230,9 @@ void schedule_gpu_several_axes(const AlongAxes &stages) {
     for (const AxesReduction &reduction : {stages.largest, stages.total}) {
         kernels(reduction.whole);
         const Var thread = kernels(reduction.row);
-        Func(reduction.partial).compute_at(reduction.row, thread).store_in(MemoryType::Register);
+        Func partial = reduction.partial;
+        partial.compute_at(reduction.row, thread).store_in(MemoryType::Register);
+        for (const Var &dimension : partial.args()) partial.bound_extent(dimension, 1);
     }
 }
 
@@ -258,7 +261,9 @@ void schedule_gpu_along_axes(Func output, const AlongAxes &stages, const OutputA
     std::vector<Func> steps = {stages.largest.whole, stages.total.whole, stages.search};
     for (const AxesReduction &support : stages.support) steps.push_back(support.whole);
     for (Func step : steps) {
-        if (step.defined()) step.compute_at(output, thread).store_in(MemoryType::Register);
+        if (!step.defined()) continue;
+        step.compute_at(output, thread).store_in(MemoryType::Register);
+        for (const Var &dimension : kept) step.bound_extent(dimension, 1);
     }
 }
 
