@@ -84,15 +84,19 @@ public:
         output_[at.channels] = Expr(static_cast<int>(known[at.channels]));
         output_[at.height] = window(known[at.height], height, 0, "output_height", body);
         output_[at.width] = window(known[at.width], width, 1, "output_width", body);
-        if (size.height == open || size.width == open) {
-            for (const auto &image : {input_, output_}) {
-                const Expr plane = wide(image[at.height]) * wide(image[at.width]);
-                body.require(plane <= Expr(most), Error::bad_shape);
-                body.require(plane * wide(image[at.channels]) <= Expr(most), Error::bad_shape);
-            }
+        const bool together = along(request)[0];
+        if (together) body.require(batch_ <= Expr(most), Error::bad_shape);
+        // What glu halves is twice as long before; an open extent is halved below.
+        const int half = halved(request);
+        const bool halved_image = half == at.height || half == at.width;
+        const std::int64_t filters = request.config.filters * (halved_image && known[static_cast<std::size_t>(half)] != open ? 2 : 1);
+        for (const auto &[image, channels] : {std::pair{input_, size.channels}, std::pair{output_, filters}}) {
+            const Expr plane = wide(image[at.height]) * wide(image[at.width]);
+            if (size.height == open || size.width == open) body.require(plane <= Expr(most / channels), Error::bad_shape);
+            if (together) body.require(plane * Expr(channels) * batch_ <= Expr(most), Error::bad_shape);
         }
         output_batch_ = batch_;
-        halve(halved(request), known, body);
+        halve(half, known, body);
     }
 
     Expr batch() const { return batch_; }

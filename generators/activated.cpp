@@ -492,15 +492,14 @@ AlongAxes sparsemax(const AxesInput &input, bool float64, bool whole_vectors) {
     Expr t = from_bits(found_before(bits_found + 1));
     const SumType sums(float64, input);
     for (int i = 0; i < newton_steps; i++) {
-        AxesReduction support;
-        support.axes = domain_of_axes(columns, 0);
-        support.whole = Func("support");
-        support.whole(outputs) = Tuple(cast(sums.type, 0), 0);
-        const Expr value = stages.below(in_domain(columns, support.axes, 0));
+        const RDom elements = domain_of_axes(columns, 0);
+        Func support("support");
+        support(outputs) = Tuple(cast(sums.type, 0), 0);
+        const Expr value = stages.below(in_domain(columns, elements, 0));
         const Expr inside = value > -t;
-        const FuncRef before = support.whole(at);
-        support.whole(at) = Tuple(before[0] + sums.of(select(inside, value, 0.0f)), before[1] + cast<int>(inside));
-        t = sums.value(sums.of(1.0f) - support.whole(at)[0]) / cast<float>(max(support.whole(at)[1], 1));
+        const FuncRef before = support(at);
+        support(at) = Tuple(before[0] + sums.of(select(inside, value, 0.0f)), before[1] + cast<int>(inside));
+        t = sums.value(sums.of(1.0f) - support(at)[0]) / cast<float>(max(support(at)[1], 1));
         stages.support.push_back(support);
     }
     // Rows are read along themselves again.

@@ -53,11 +53,10 @@ struct AlongAxes {
     AxesReduction total;    ///< Σ exp(input − largest value)
 
     // Of sparsemax, which reduces columns only.
-    Halide::Func below;   ///< as `column`: input − largest value
-    Halide::Func search;  ///< (dimensions that are no axes, step): the bits of the threshold before the step, and its sum
-    Halide::RDom steps;   ///< the domain of its update: element, step
-    std::vector<AxesReduction>
-        support;  ///< Σ of the values above the threshold, and their number; one after the other, each from a better one
+    Halide::Func below;                 ///< as `column`: input − largest value
+    Halide::Func search;                ///< (dimensions that are no axes, step): the bits of the threshold before the step, and its sum
+    Halide::RDom steps;                 ///< the domain of its update: element, step
+    std::vector<Halide::Func> support;  ///< Σ of the values above the threshold, and their number, each from the threshold before
 };
 
 /// softmax, log_softmax, sparsemax or glu along some of a tensor's dimensions, as TensorFlow computes them: with the largest value

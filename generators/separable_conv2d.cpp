@@ -2,6 +2,7 @@
 // Any size may be left open (0); then it is read from the buffers.
 #include "schedules/separable_conv2d.h"
 
+#include <algorithm>
 #include <cstdlib>
 #include <functional>
 #include <sstream>
@@ -239,6 +240,9 @@ private:
                 << "axes: expected numbers from -4 to 3, each axis once, found \"" << axes.value() << "\"\n";
             along[(rank - 1 - axis) % rank] = true;
         }
+        const auto count = std::count(along.begin(), along.end(), true);
+        _halide_user_assert(!works_along_axes() || count == 1 || (count > 1 && activation.value() == "softmax"))
+            << "axes: expected one axis, or for softmax at least one, found \"" << axes.value() << "\"\n";
         return along;
     }
 

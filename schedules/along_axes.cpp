@@ -128,7 +128,7 @@ private:
         if (!stages_.below.defined()) return;
         side_by_side(stages_.below);
         side_by_side(stages_.search);
-        for (const AxesReduction &support : stages_.support) side_by_side(support.whole);
+        for (const Func &support : stages_.support) side_by_side(support);
     }
 
     Func output_;

@@ -259,12 +259,14 @@ void schedule_gpu_along_axes(Func output, const AlongAxes &stages, const OutputA
     output.reorder(order);
     const Var thread = one_thread_each(output, kept);
     std::vector<Func> steps = {stages.largest.whole, stages.total.whole, stages.search};
-    for (const AxesReduction &support : stages.support) steps.push_back(support.whole);
+    steps.insert(steps.end(), stages.support.begin(), stages.support.end());
     for (Func step : steps) {
         if (!step.defined()) continue;
         step.compute_at(output, thread).store_in(MemoryType::Register);
         for (const Var &dimension : kept) step.bound_extent(dimension, 1);
     }
+    // Only steps that are written out have their results in registers.
+    if (stages.search.defined()) Func(stages.search).unroll(stages.search.args().back()).update().unroll(stages.steps.y);
 }
 
 }  // namespace sepconv
