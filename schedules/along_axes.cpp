@@ -14,6 +14,7 @@ namespace {
 constexpr int images = 3;  // the dimension
 // Vectors of columns whose sums sparsemax takes side by side: one alone would wait for each addition, at a third of the speed.
 constexpr int search_vectors = 4;
+constexpr int line = 16;  // columns of a cache line, which are computed together
 
 int beside_of(const OutputAxes &axes) {
     return static_cast<int>(std::find(axes.along.begin(), axes.along.end(), false) - axes.along.begin());
@@ -85,7 +86,7 @@ private:
 
     void columns() {
         const int beside = beside_of(axes_), known = axes_.extents[beside];
-        const int most = stages_.below.defined() ? search_vectors * natural_ : natural_;
+        const int most = stages_.below.defined() ? search_vectors * natural_ : std::max(natural_, line);
         const int lanes = axes_.whole_vectors() ? most : lanes_within(known, most), vector = std::min(lanes, natural_);
         const TailStrategy tail = axes_.whole_vectors() ? TailStrategy::GuardWithIf : TailStrategy::ShiftInwards;
         Var block("block"), lane("lane");
@@ -121,7 +122,9 @@ private:
                 func.update(i).reorder(inner).vectorize(column, vector, TailStrategy::RoundUp).unroll(column);
             }
         };
-        if (axes_.whole_vectors() || stages_.below.defined()) side_by_side(stages_.column);
+        // A copy where that is small: the columns are read several times, and those a power of two apart do not stay in the cache.
+        const bool one_axis = std::count(axes_.along.begin(), axes_.along.end(), true) == 1;
+        if (one_axis || axes_.whole_vectors()) side_by_side(stages_.column);
         for (const AxesReduction &reduction : {stages_.largest, stages_.total}) {
             if (reduction.whole.defined()) side_by_side(reduction.whole);
         }
