@@ -84,21 +84,23 @@ public:
         output_[at.channels] = Expr(static_cast<int>(known[at.channels]));
         output_[at.height] = window(known[at.height], height, 0, "output_height", body);
         output_[at.width] = window(known[at.width], width, 1, "output_width", body);
-        const bool glu = request.config.activation.kind == ActivationKind::glu, first = at.channels == 1;
-        if (glu && first && known[at.width] == open) {
-            body.require(output_[at.width] % 2 == 0, Error::bad_shape);
-            output_[at.width] = output_[at.width] / 2;
+        const bool together = along(request)[0];
+        if (together) body.require(batch_ <= Expr(most), Error::bad_shape);
+        // What glu halves is twice as long before; an open extent is halved below.
+        const int half = halved(request);
+        const bool halved_image = half == at.height || half == at.width;
+        const std::int64_t filters = request.config.filters * (halved_image && known[static_cast<std::size_t>(half)] != open ? 2 : 1);
+        for (const auto &[image, channels] : {std::pair{input_, size.channels}, std::pair{output_, filters}}) {
+            const Expr plane = wide(image[at.height]) * wide(image[at.width]);
+            if (size.height == open || size.width == open) body.require(plane <= Expr(most / channels), Error::bad_shape);
+            if (together) body.require(plane * Expr(channels) * batch_ <= Expr(most), Error::bad_shape);
         }
-        if (size.height == open || size.width == open) {
-            for (const auto &image : {input_, output_}) {
-                const Expr plane = wide(image[at.height]) * wide(image[at.width]);
-                body.require(plane <= Expr(most), Error::bad_shape);
-                body.require(plane * wide(image[at.channels]) <= Expr(most), Error::bad_shape);
-            }
-        }
+        output_batch_ = batch_;
+        halve(half, known, body);
     }
 
     Expr batch() const { return batch_; }
+    Expr output_batch() const { return output_batch_; }
     // By dimension of the data format; 0, the batch, is left out.
     const std::vector<Expr> &input() const { return input_; }
     const std::vector<Expr> &output() const { return output_; }
@@ -110,6 +112,15 @@ private:
         body.require(given > Expr(std::int64_t(0)) && given <= Expr(std::int64_t(std::numeric_limits<std::int32_t>::max() / 2)),
                      Error::bad_shape);
         return body.let(name + "_32", cast<int>(given));
+    }
+
+    // What glu makes of a dimension that is known only now.
+    void halve(int dimension, const std::array<std::int64_t, 4> &known, Body &body) {
+        if (dimension == 0) output_batch_ = batch_ / Expr(std::int64_t(2));
+        if (dimension < 0 || known[static_cast<std::size_t>(dimension)] != open) return;
+        const Expr all = dimension == 0 ? batch_ : output_[dimension];
+        body.require(all % 2 == 0, Error::bad_shape);
+        if (dimension > 0) output_[dimension] = all / 2;
     }
 
     // Keras' rule, as config.h states it.
@@ -124,7 +135,7 @@ private:
     }
 
     const Request &request_;
-    Expr batch_;
+    Expr batch_, output_batch_;
     std::vector<Expr> input_, output_;
 };
 
@@ -224,8 +235,8 @@ void call_pipeline(Body &body, const Pipeline &pipeline, const Parts &parts, con
     for (const Expr &weights : weight_buffers(parts)) {
         arguments.push_back(weights.as<Variable>() != nullptr ? weights : one.let(fmt::format("weights_{}", arguments.size()), weights));
     }
-    const Expr output = one.let("output_buffer", image_buffer(at("output", output_strides), sizes.output(), output_strides, sizes.batch(),
-                                                              parts.form, rows_as_one, false));
+    const Expr output = one.let("output_buffer", image_buffer(at("output", output_strides), sizes.output(), output_strides,
+                                                              sizes.output_batch(), parts.form, rows_as_one, false));
     arguments.push_back(workspace);
     arguments.push_back(output);
     if (parts.form.on_gpu) one.then(Evaluate::make(call("sepconv_support_enter", {})));

@@ -100,13 +100,13 @@ std::string declaration(const Request &request, const Signature &signature) {
 // The rows or columns of output for an open number of input.
 std::string output_extent(const Request &request, const char *what, int axis, std::int64_t known) {
     const Places at = places(request.config.data_format);
-    if (request.input[axis == 0 ? at.height : at.width] != open || known != open) return {};
+    const int dimension = axis == 0 ? at.height : at.width;
+    if (request.input[dimension] != open || known != open) return {};
     const LayerConfig &config = request.config;
     const std::int64_t span = (config.kernel_size[axis] - 1) * config.dilation_rate[axis] + 1, stride = config.strides[axis];
     std::string value = config.padding == Padding::same ? fmt::format("({} + {}) / {}", what, stride - 1, stride)
                                                         : fmt::format("{} < {} ? 0 : ({} - {}) / {} + 1", what, span, what, span, stride);
-    const bool halved = config.activation.kind == ActivationKind::glu && axis == 1 && config.data_format == DataFormat::channels_first;
-    if (halved) value = fmt::format("({}) / 2", value);
+    if (halved(request) == dimension) value = fmt::format("({}) / 2", value);
     return fmt::format("static inline int64_t {}_output_{}(int64_t {}) {{ return {}; }}\n", request.name, what, what, value);
 }
 
@@ -172,10 +172,11 @@ std::string header(const Request &request, const Library &library) {
     text += fmt::format("\n/* Computes the layer.{} The workspace comes from malloc. */\n{}",
                         opens ? " An extent that was left open is an argument." : "", declaration(request, all[0]));
     text += fmt::format(
-        "\n/* The same without an allocation: `workspace` is {}_WORKSPACE_BYTES bytes that begin at a multiple of 64 and that no other "
-        "call uses\n"
-        " * meanwhile; it needs no contents. */\n{}",
-        macro, declaration(request, all[1]));
+        "\n/* The same {}: `workspace` is {}_WORKSPACE_BYTES bytes that begin at a multiple of 64 and that no other call uses\n"
+        " * meanwhile; it needs no contents.{} */\n{}",
+        library.takes_memory ? "in memory of the caller" : "without an allocation", macro,
+        library.takes_memory ? " What only the open extents give a size comes from malloc all the same." : "",
+        declaration(request, all[1]));
     text += fmt::format(
         "\n/* The same on parts of larger arrays: the distance, in floats, from one element to the next along each of the four dimensions "
         "in\n"

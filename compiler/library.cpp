@@ -80,6 +80,7 @@ Unit make_unit(const Request &request, const Machine &machine, MachineReport &re
     report.tiles = tile_sizes(request, machine.target, parts.form);
     report.schedule = parts.dense.schedule;
     report.workspace_bytes = parts.workspace_bytes();
+    report.takes_memory = parts.dense.takes_memory || parts.strided.takes_memory;
     report.weight_bytes = weight_offsets(parts.form).back();
     return unit;
 }
@@ -149,6 +150,7 @@ Library compile_with_halide(const Request &request, const fs::path &folder) {
         report.object_bytes = static_cast<std::int64_t>(fs::file_size(members.back()));
         library.workspace_bytes = std::max(library.workspace_bytes, report.workspace_bytes);
         library.weight_bytes = std::max(library.weight_bytes, report.weight_bytes);
+        library.takes_memory = library.takes_memory || report.takes_memory;
     }
     const bool dispatches = request.machines.size() > 1;
     if (dispatches) {

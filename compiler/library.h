@@ -20,12 +20,14 @@ struct MachineReport {
     std::vector<std::pair<std::string, std::int64_t>> tiles;      ///< how the schedule by hand cuts the layer
     std::string schedule;                                         ///< an autoscheduler's, as source; empty by hand
     std::int64_t workspace_bytes = 0, weight_bytes = 0, object_bytes = 0;
+    bool takes_memory = false;  ///< beside the workspace, from malloc
 };
 
 struct Library {
     std::vector<MachineReport> machines;
     bool has_runtime = false;                            ///< Halide's runtime is in the archive
     std::int64_t workspace_bytes = 0, weight_bytes = 0;  ///< that the functions ask for, on whichever machine
+    bool takes_memory = false;                           ///< they take more from malloc, whose size only a call knows
     std::string archive;                                 ///< its file's name
     std::vector<std::string> files;                      ///< in the folder, the archive first
 };

@@ -2,6 +2,7 @@
 #include "pipeline.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <cctype>
@@ -168,6 +169,10 @@ std::vector<std::pair<std::string, std::string>> generator_parameters(const Requ
         {"channels", sized(size.channels)},
         {"filters", std::to_string(config.filters)},
     };
+    if (!is_elementwise(config.activation.kind)) {
+        parameters.emplace_back("axes", fmt::format("{}", fmt::join(config.activation.axes, ",")));
+        parameters.emplace_back("batch", form.per_image ? "1" : sized(size.batch));
+    }
     if (form.packed) parameters.emplace_back("packed_weights", "true");
     if (request.schedule.empty() && !form.on_gpu) parameters.emplace_back("threads", std::to_string(request.tasks));
     return parameters;
@@ -216,10 +221,10 @@ Form form_of(const Request &request, const Halide::Target &target) {
     form.on_gpu = on_gpu(target);
     form.channels_first = request.config.data_format == DataFormat::channels_first;
     const bool by_hand = request.schedule.empty();
-    form.packed = by_hand && !form.on_gpu && is_elementwise(request.config.activation.kind);
+    form.packed = by_hand && !form.on_gpu;
     const Extents size = extents(request);
-    form.flat = form.packed && size.height != open && size.width != open;
-    form.per_image = by_hand && !form.on_gpu;
+    form.flat = form.packed && size.height != open && size.width != open && is_elementwise(request.config.activation.kind);
+    form.per_image = by_hand && !form.on_gpu && !along(request)[0];
     form.weights = keras_weights(request);
     if (form.packed) {
         const Packing packing = make_packing(request, target, form);
@@ -281,6 +286,7 @@ Pipeline lower(const Request &request, const Halide::Target &target, Strides str
     lowered.functions = module.functions();
     lowered.strict_float = module.any_strict_float();
     lowered.workspace_bytes = moved->bytes();
+    lowered.takes_memory = moved->takes_memory();
     lowered.needs_runtime = finish(lowered.functions, request.threads == Threads::supplied ? request.parallel_for : "");
     return lowered;
 }

@@ -40,6 +40,7 @@ struct Pipeline {
     std::vector<Halide::Internal::LoweredFunc> functions;
     std::vector<Halide::Buffer<void>> constants;  ///< that the functions read
     std::int64_t workspace_bytes = 0;             ///< that a call needs, from an address that a cache line begins at
+    bool takes_memory = false;                    ///< beside it, from malloc: what only a call knows the size of
     bool needs_runtime = false;                   ///< Halide's
     bool strict_float = false;                    ///< its sums keep their order
     std::string schedule;                         ///< the autoscheduler's, as source; empty by hand

@@ -5,7 +5,6 @@
 
 #include <algorithm>
 
-#include "pipeline.h"
 #include "tools/subcommands.h"
 
 namespace sepconv::compiler {
@@ -19,17 +18,6 @@ std::int64_t smallest(std::int64_t extent, std::int64_t kernel, std::int64_t dil
     return extent == open ? (kernel - 1) * dilation + 1 : extent;
 }
 
-void check_activation(const Request &request) {
-    const Activation &activation = request.config.activation;
-    if (is_elementwise(activation.kind)) return;
-    const bool innermost = activation.axes.size() == 1 && (activation.axes[0] == -1 || activation.axes[0] == 3);
-    if (activation.kind == ActivationKind::sparsemax || !innermost) {
-        throw ConfigError(fmt::format(
-            "activation: expected one that can be compiled with the layer, found {}{}; `sepconv run` and the library compute it",
-            name(activation.kind), activation.kind == ActivationKind::sparsemax ? "" : " along another axis than the last"));
-    }
-}
-
 }  // namespace
 
 Places places(DataFormat format) { return format == DataFormat::channels_first ? Places{0, 2, 3, 1} : Places{0, 1, 2, 3}; }
@@ -39,21 +27,37 @@ Extents extents(const Request &request) {
     return {request.input[at.batch], request.input[at.height], request.input[at.width], request.input[at.channels]};
 }
 
+std::array<bool, 4> along(const Request &request) {
+    std::array<bool, 4> along = {};
+    const Activation &activation = request.config.activation;
+    if (is_elementwise(activation.kind)) return along;
+    for (const int axis : activation.axes) along[static_cast<std::size_t>(axis < 0 ? axis + 4 : axis)] = true;
+    return along;
+}
+
+int halved(const Request &request) {
+    if (request.config.activation.kind != ActivationKind::glu) return -1;
+    const std::array<bool, 4> axes = along(request);
+    return static_cast<int>(std::find(axes.begin(), axes.end(), true) - axes.begin());
+}
+
 std::array<std::int64_t, 4> output_shape(const Request &request) {
     const Places at = places(request.config.data_format);
     Shape shape = request.input;
     if (shape[at.batch] == open) shape[at.batch] = 1;
     shape[at.height] = smallest(shape[at.height], request.config.kernel_size[0], request.config.dilation_rate[0]);
     shape[at.width] = smallest(shape[at.width], request.config.kernel_size[1], request.config.dilation_rate[1]);
-    // Along the columns of channels_first glu halves a width, which must be even; an open one is checked when it is known.
-    if (request.input[at.width] == open && request.config.activation.kind == ActivationKind::glu) {
-        while (fit_window(shape[at.width], request.config.kernel_size[1], request.config.strides[1], request.config.dilation_rate[1],
-                          request.config.padding)
-                       .output %
-                   2 !=
-               0) {
-            ++shape[at.width];
-        }
+    // What glu halves must be even; an open extent is checked when it is known.
+    if (const int half = halved(request); half >= 0 && half != at.channels && request.input[half] == open) {
+        const int axis = half == at.width ? 1 : 0;
+        const auto odd = [&] {
+            if (half == at.batch) return shape[half] % 2 != 0;
+            const LayerConfig &config = request.config;
+            const WindowFit fit =
+                fit_window(shape[half], config.kernel_size[axis], config.strides[axis], config.dilation_rate[axis], config.padding);
+            return fit.output % 2 != 0;
+        };
+        while (odd()) ++shape[half];
     }
     std::array<std::int64_t, 4> output = sepconv::output_shape(request.config, shape);
     for (const int place : {at.batch, at.height, at.width}) {
@@ -63,15 +67,17 @@ std::array<std::int64_t, 4> output_shape(const Request &request) {
 }
 
 void check(const Request &request) {
-    check_activation(request);
-    const auto output = output_shape(request);
-    for (const auto &[what, shape] : {std::pair{"input", request.input}, std::pair{"output", output}}) {
+    auto product = output_shape(request);
+    if (const int half = halved(request); half >= 0 && product[half] != open) product[half] *= 2;
+    const bool together = along(request)[0];
+    for (const auto &[what, shape] : {std::pair{"input", request.input}, std::pair{"output", product}}) {
         std::int64_t values = 1;
-        for (int i = 1; i < 4; ++i) values *= std::max<std::int64_t>(1, shape[i]);  // output_shape has made sure that it can be addressed
+        // output_shape has made sure that it can be addressed
+        for (int i = together ? 0 : 1; i < 4; ++i) values *= std::max<std::int64_t>(1, shape[i]);
         if (values >= most_values) {
-            throw ShapeError(
-                fmt::format("{}: expected an image of fewer than {} values, found {}; `sepconv run` and the library compute it", what,
-                            most_values, values));
+            throw ShapeError(fmt::format("{}: expected {} of fewer than {} values, found {}; `sepconv run` and the library compute it",
+                                         what, together ? "images, which the activation takes together," : "an image", most_values,
+                                         values));
         }
     }
     const Extents size = extents(request);

@@ -53,6 +53,12 @@ struct Places {
 };
 Places places(DataFormat format);
 
+/// The dimensions of the output, in its order, that the activation works along; none for an elementwise one.
+std::array<bool, 4> along(const Request &request);
+
+/// The dimension of the output that glu halves; -1 for any other activation.
+int halved(const Request &request);
+
 /// The shape of the output; open where the input's extents are that it follows from.
 /// @throws ShapeError, ConfigError
 std::array<std::int64_t, 4> output_shape(const Request &request);

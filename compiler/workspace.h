@@ -35,6 +35,7 @@ public:
     ScratchToWorkspace(const WorkspaceArgument &workspace, const Halide::Target &target, int failure)
         : workspace_(workspace), target_(target), failure_(failure) {}
     std::int64_t bytes() const { return bytes_; }
+    bool takes_memory() const { return !from_malloc_.empty(); }
 
 private:
     using IRMutator::visit;

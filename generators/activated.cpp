@@ -7,8 +7,8 @@
 // first, with NaN put back at the end.
 #include "activated.h"
 
+#include <algorithm>
 #include <cmath>
-#include <functional>
 #include <limits>
 #include <map>
 #include <vector>
@@ -294,16 +294,231 @@ Expr in_order(const Expr &order) { return from_bits(order ^ ((order >> 31) & mag
 using Term = std::function<Expr(const Expr &value)>;
 using Combine = std::function<Expr(const Expr &a, const Expr &b)>;
 
-// `last` are the elements after the last whole vector.
-RowReduction reduce_row(const std::string &name, const Var &lane, const Var &row, const Func &input, const Func &last, const Expr &length,
-                        int lanes, const Expr &identity, const Term &term, const Combine &combine) {
-    RowReduction reduction{Func(name + "_partial"), Func(name), RDom(0, lanes)};
-    const RDom vectors(0, length / lanes);
-    reduction.partial(lane, row) = term(last(lane, row));
-    reduction.partial(lane, row) = combine(reduction.partial(lane, row), term(input(vectors * lanes + lane, row)));
-    reduction.reduced(row) = identity;
-    reduction.reduced(row) = combine(reduction.reduced(row), reduction.partial(reduction.lanes, row));
+// The dimensions that are no axes.
+std::vector<Var> kept(const AxesInput &input) {
+    std::vector<Var> dimensions;
+    for (std::size_t i = 0; i < input.dimensions.size(); i++) {
+        if (!input.along[i]) dimensions.push_back(input.dimensions[i]);
+    }
+    return dimensions;
+}
+
+std::vector<Expr> expressions(const std::vector<Var> &dimensions) { return {dimensions.begin(), dimensions.end()}; }
+
+std::vector<Var> behind(const Var &first, std::vector<Var> others) {
+    others.insert(others.begin(), first);
+    return others;
+}
+
+// All axes from a dimension on, as a domain.
+RDom domain_of_axes(const AxesInput &input, std::size_t first) {
+    Region region;
+    for (std::size_t i = first; i < input.along.size(); i++) {
+        if (input.along[i]) region.emplace_back(0, input.extents[i]);
+    }
+    return RDom(region, "axes");
+}
+
+// The dimensions from one on, with the domain's in the place of the axes.
+std::vector<Expr> in_domain(const AxesInput &input, const RDom &domain, std::size_t first) {
+    std::vector<Expr> at;
+    int axis = 0;
+    for (std::size_t i = first; i < input.along.size(); i++) {
+        at.push_back(input.along[i] ? Expr(domain[axis++]) : Expr(input.dimensions[i]));
+    }
+    return at;
+}
+
+// A reduction of columns; of the rows' results where these are given.
+void reduce_axes(AxesReduction &reduction, const std::string &name, const AxesInput &input, const Expr &identity, const Term &term,
+                 const Combine &combine) {
+    const std::size_t first = reduction.row.defined() ? 1 : 0;
+    reduction.axes = domain_of_axes(input, first);
+    const std::vector<Expr> at = in_domain(input, reduction.axes, first);
+    const std::vector<Expr> to = expressions(kept(input));
+    reduction.whole = Func(name);
+    reduction.whole(kept(input)) = identity;
+    reduction.whole(to) = combine(reduction.whole(to), first > 0 ? Expr(reduction.row(at)) : term(input.at(at)));
+}
+
+// Where the innermost dimension is an axis. `last` are the elements after the last whole vector.
+AxesReduction reduce_rows(const std::string &name, const AxesInput &input, const Var &lane, const Func &last, int lanes,
+                          const Expr &identity, const Term &term, const Combine &combine) {
+    AxesReduction reduction;
+    reduction.partial = Func(name + "_partial"), reduction.row = Func(name + "_of_row"), reduction.lanes = RDom(0, lanes);
+    const RDom vectors(0, input.extents[0] / lanes);
+    const std::vector<Var> row(input.dimensions.begin() + 1, input.dimensions.end());
+    const std::vector<Expr> at_lane = expressions(behind(lane, row)), at_row = expressions(row);
+    std::vector<Expr> from = at_lane, lanes_of_row = at_lane;
+    from[0] = vectors * lanes + lane, lanes_of_row[0] = reduction.lanes.x;
+    reduction.partial(behind(lane, row)) = term(last(at_lane));
+    reduction.partial(at_lane) = combine(reduction.partial(at_lane), term(input.at(from)));
+    reduction.row(row) = identity;
+    reduction.row(at_row) = combine(reduction.row(at_row), reduction.partial(lanes_of_row));
+    if (std::count(input.along.begin(), input.along.end(), true) > 1) reduce_axes(reduction, name, input, identity, term, combine);
     return reduction;
+}
+
+// The row's elements after its last whole vector, and −infinity, which no reduction sees, in the lanes behind them.
+Func end_of_rows(const AxesInput &input, const Var &lane, int lanes) {
+    Func last("last");
+    const std::vector<Var> row(input.dimensions.begin() + 1, input.dimensions.end());
+    const Expr length = input.extents[0], at = length / lanes * lanes + lane;
+    last(behind(lane, row)) = -infinity;
+    RDom once(0, 1);
+    once.where(at < length);
+    std::vector<Expr> from = expressions(behind(lane, row));
+    from[0] = at + once;
+    last(behind(lane, row)) = input.at(from);
+    return last;
+}
+
+// The input with the dimension `beside` innermost.
+AxesInput columns_of(const AxesInput &input, Func column, bool whole_vectors) {
+    const int beside = input.beside();
+    AxesInput columns = input;
+    auto to_front = [&](auto &of_dimensions) {
+        std::rotate(of_dimensions.begin(), of_dimensions.begin() + beside, of_dimensions.begin() + beside + 1);
+    };
+    to_front(columns.dimensions), to_front(columns.along), to_front(columns.extents);
+    std::vector<Expr> from = expressions(input.dimensions);
+    if (whole_vectors) from[beside] = min(likely(from[beside]), input.extents[beside] - 1);
+    column(columns.dimensions) = input.at(from);
+    columns.at = [=](const std::vector<Expr> &at) { return Expr(column(at)); };
+    return columns;
+}
+
+Expr largest_of(const Expr &a, const Expr &b) { return max(a, b); }
+Expr sum_of(const Expr &a, const Expr &b) { return a + b; }
+
+// A number of float32 in a type that sums many: not float32, where a long row's sum of equal terms drifts beyond the tolerance. The terms
+// are at most 1, so in fixed point the sum of 2^21 of them is as good as float32, and far from the end of 64 bits; so is that of 2^31
+// with fewer bits.
+struct SumType {
+    Type type;
+    Expr unit;
+
+    SumType(bool float64, const AxesInput &input) : type(float64 ? Float(64) : Int(64)), unit(1.0f) {
+        if (float64) return;
+        Expr terms = 1;
+        for (std::size_t i = 0; i < input.along.size(); i++) {
+            if (input.along[i]) terms *= input.extents[i];
+        }
+        unit = simplify(select(terms <= 1 << 21, 0x1p40f, 0x1p30f));
+    }
+    Expr of(const Expr &value) const { return cast(type, type.is_float() ? value : value * unit); }
+    Expr value(const Expr &sum) const { return type.is_float() ? cast<float>(sum) : cast<float>(sum) / unit; }
+};
+
+AlongAxes softmax(const AxesInput &input, const std::string &kind, int lanes, bool float64, bool whole_vectors) {
+    AlongAxes stages;
+    Var lane("lane");
+    AxesInput source = input;
+    const bool by_rows = input.along[0] && lanes > 0;
+    if (by_rows) {
+        stages.last = end_of_rows(input, lane, lanes);
+    } else if (!input.along[0]) {
+        stages.column = Func("column");
+        source = columns_of(input, stages.column, whole_vectors);
+    }
+    const auto reduce = [&](const std::string &name, const Expr &identity, const Term &term, const Combine &combine) {
+        AxesReduction reduction;
+        if (by_rows) return reduce_rows(name, input, lane, stages.last, lanes, identity, term, combine);
+        reduce_axes(reduction, name, source, identity, term, combine);
+        return reduction;
+    };
+    const std::vector<Expr> at = expressions(kept(input));
+    stages.largest = reduce("largest", std::numeric_limits<int>::min(), order_of, largest_of);
+    const Expr top = in_order(stages.largest.result()(at));
+    const auto exponential = [&](const Expr &value) { return exp_within(at_least(strict_subtract(value, top), lowest_exponent)); };
+    const SumType sums(float64, input);
+    stages.total = reduce("total", cast(sums.type, 0), [&](const Expr &value) { return sums.of(exponential(value)); }, sum_of);
+    const Expr total = sums.value(stages.total.result()(at));
+    // The answer where there is one; NaN spoils what it is applied to.
+    const auto for_all = [&](const Expr &value) {
+        return choose((bits(top) & magnitude_mask) < infinity_bits, value, std::numeric_limits<float>::quiet_NaN());
+    };
+    const Expr value = source.at(expressions(source.dimensions));
+    if (kind == "softmax") {
+        stages.value = strict_multiply(exponential(value), for_all(1.0f / total));
+    } else {
+        stages.value = strict_subtract(strict_subtract(value, top), for_all(log_above_one(total)));
+    }
+    return stages;
+}
+
+// The threshold tau, at which the values above it exceed it by 1 in all, is found as t = largest value − tau, which is the largest output:
+// by its bits from the first on, in sums of float32, and then by Newton's iteration from what is above that threshold, in exact ones.
+AlongAxes sparsemax(const AxesInput &input, bool float64, bool whole_vectors) {
+    // Their rest is 2^-19 of t at the most, as t is between 1 and 1 / length: 31 exponents of floats, which 28 bits count.
+    constexpr int bits_of_t = 28, bits_found = 24;
+    constexpr int newton_steps = 2;
+    AlongAxes stages;
+    stages.column = Func("column");
+    const AxesInput columns = columns_of(input, stages.column, whole_vectors);
+    const std::vector<Var> outputs = kept(input);
+    const std::vector<Expr> at = expressions(outputs);
+    reduce_axes(stages.largest, "largest", columns, std::numeric_limits<int>::min(), order_of, largest_of);
+    const Expr top = in_order(stages.largest.result()(at));
+    // Nothing below −1 is in the support, whatever the others are.
+    const auto relative = [&](const Expr &value) { return at_least(strict_subtract(value, top), -2.0f); };
+    stages.below = Func("below");
+    stages.below(columns.dimensions) = relative(stages.column(columns.dimensions));
+
+    const std::size_t axis = std::find(input.along.begin(), input.along.end(), true) - input.along.begin();
+    const Expr length = input.extents[axis];
+    // A step begins from what the one before has found, which its loop over the elements leaves alone.
+    stages.search = Func("search");
+    Var step("step");
+    const auto state = [&](const Expr &of_step) {
+        std::vector<Expr> index = at;
+        index.push_back(of_step);
+        return stages.search(index);
+    };
+    std::vector<Var> states = outputs;
+    states.push_back(step);
+    stages.search(states) = Tuple(bits(1.0f / cast<float>(length)), select(step == 0, 1.0f, 0.0f));
+    stages.steps = RDom(0, length, 1, bits_found, "steps");
+    const RVar &now = stages.steps.y;
+    const auto bit = [](const Expr &of_step) { return 1 << (bits_of_t - of_step); };
+    const auto found_before = [&](const Expr &of_step) {
+        const FuncRef before = state(of_step - 1);
+        return before[0] + select(before[1] < 1.0f, bit(of_step - 1), 0);
+    };
+    const Expr found = found_before(now);
+    const Expr excess = stages.below(in_domain(columns, stages.steps, 0)) + from_bits(found + bit(now));
+    state(now) = Tuple(found, state(now)[1] + max(excess, 0.0f));
+
+    Expr t = from_bits(found_before(bits_found + 1));
+    const SumType sums(float64, input);
+    for (int i = 0; i < newton_steps; i++) {
+        const RDom elements = domain_of_axes(columns, 0);
+        Func support("support");
+        support(outputs) = Tuple(cast(sums.type, 0), 0);
+        const Expr value = stages.below(in_domain(columns, elements, 0));
+        const Expr inside = value > -t;
+        const FuncRef before = support(at);
+        support(at) = Tuple(before[0] + sums.of(select(inside, value, 0.0f)), before[1] + cast<int>(inside));
+        t = sums.value(sums.of(1.0f) - support(at)[0]) / cast<float>(max(support(at)[1], 1));
+        stages.support.push_back(support);
+    }
+    // Rows are read along themselves again.
+    const Expr value = input.along[0] ? input.at(expressions(input.dimensions)) : stages.column(columns.dimensions);
+    const Expr none = choose(same(top, infinity), strict_add(value, infinity), std::numeric_limits<float>::quiet_NaN());
+    stages.value = choose((bits(top) & magnitude_mask) < infinity_bits, max(relative(value) + t, 0.0f), none);
+    return stages;
+}
+
+AlongAxes glu(const AxesInput &input) {
+    AlongAxes stages;
+    std::vector<Expr> at = expressions(input.dimensions);
+    const Expr value = input.at(at);
+    for (std::size_t i = 0; i < at.size(); i++) {
+        if (input.along[i]) at[i] += input.extents[i];
+    }
+    const Expr gate = input.at(at);
+    stages.value = strict_multiply(value, or_nan(sigmoid_of(gate), gate));
+    return stages;
 }
 
 }  // namespace
@@ -316,52 +531,17 @@ Expr activated(const Expr &x, const std::string &kind, const Expr &a, const Expr
     return found->second(x, a, b, c);
 }
 
-bool works_along_rows(const std::string &kind) { return kind == "softmax" || kind == "log_softmax" || kind == "glu"; }
+int AxesInput::beside() const { return static_cast<int>(std::find(along.begin(), along.end(), false) - along.begin()); }
 
-AlongRows along_rows(const Func &input, const Var &x, const Var &row, const Expr &length, const std::string &kind, int lanes,
-                     bool float64) {
-    if (!works_along_rows(kind)) {
-        throw CompileError("expected softmax, log_softmax or glu, found \"" + kind + "\"");
-    }
-    AlongRows rows;
-    if (kind == "glu") {
-        const Expr gate = input(x + length, row);
-        rows.value = strict_multiply(input(x, row), or_nan(sigmoid_of(gate), gate));
-        return rows;
-    }
-    // The elements after the last whole vector, and −infinity, which neither reduction sees, in the lanes behind them.
-    Var lane("lane");
-    rows.last = Func("last");
-    rows.last(lane, row) = -infinity;
-    const Expr at = length / lanes * lanes + lane;
-    RDom once(0, 1);
-    once.where(at < length);
-    rows.last(lane, row) = input(at + once, row);
+bool works_along_axes(const std::string &kind) {
+    return kind == "softmax" || kind == "log_softmax" || kind == "sparsemax" || kind == "glu";
+}
 
-    rows.largest = reduce_row("largest", lane, row, input, rows.last, length, lanes, std::numeric_limits<int>::min(), order_of,
-                              [](const Expr &a, const Expr &b) { return max(a, b); });
-    const Expr top = in_order(rows.largest.reduced(row));
-    const auto exponential = [&](const Expr &value) { return exp_within(at_least(strict_subtract(value, top), lowest_exponent)); };
-    // Not in float32: there a long row's sum of equal terms drifts beyond the tolerance. The terms are at most 1 and the total at least
-    // that, so in fixed point the sum of 2^21 of them is as good as float32, and far from the end of 64 bits.
-    const float unit = 0x1p40f;
-    const Type type = float64 ? Float(64) : Int(64);
-    rows.total = reduce_row(
-        "total", lane, row, input, rows.last, length, lanes, cast(type, 0),
-        [&](const Expr &value) { return cast(type, float64 ? exponential(value) : exponential(value) * unit); },
-        [](const Expr &a, const Expr &b) { return a + b; });
-    const Expr sum = cast<float>(rows.total.reduced(row));
-    const Expr total = float64 ? sum : sum * (1 / unit);
-    // The row's answer where there is one; NaN spoils what it is applied to.
-    const auto for_row = [&](const Expr &value) {
-        return choose((bits(top) & magnitude_mask) < infinity_bits, value, std::numeric_limits<float>::quiet_NaN());
-    };
-    if (kind == "softmax") {
-        rows.value = strict_multiply(exponential(input(x, row)), for_row(1.0f / total));
-    } else {
-        rows.value = strict_subtract(strict_subtract(input(x, row), top), for_row(log_above_one(total)));
-    }
-    return rows;
+AlongAxes along_axes(const AxesInput &input, const std::string &kind, int lanes, bool float64, bool whole_vectors) {
+    if (kind == "glu") return glu(input);
+    if (kind == "sparsemax") return sparsemax(input, float64, whole_vectors);
+    if (kind == "softmax" || kind == "log_softmax") return softmax(input, kind, lanes, float64, whole_vectors);
+    throw CompileError("expected softmax, log_softmax, sparsemax or glu, found \"" + kind + "\"");
 }
 
 }  // namespace sepconv

@@ -23,8 +23,10 @@ public:
 
     void generate() {
         const std::string kind = activation;
-        if (sepconv::works_along_rows(kind)) {
-            rows = sepconv::along_rows(input, x, row, output.dim(0).extent(), kind, lanes);
+        if (sepconv::works_along_axes(kind)) {
+            _halide_user_assert(kind != "sparsemax") << "activation: expected one that is no sparsemax\n";
+            const auto at = [&](const std::vector<Expr> &element) { return input(element); };
+            rows = sepconv::along_axes({at, {x, row}, {true, false}, {output.dim(0).extent(), Expr()}}, kind, lanes);
             output(x, row) = rows.value;
         } else {
             output(x, row) = sepconv::activated(input(x, row), kind, a, b, c);
@@ -39,15 +41,15 @@ public:
         sepconv::schedule_activated(output, x, lanes);
         if (rows.last.defined()) {
             sepconv::schedule_row_end(rows.last, output, row);
-            for (const sepconv::RowReduction &reduction : {rows.largest, rows.total}) {
-                sepconv::schedule_row_reduction(reduction.partial, reduction.reduced, reduction.lanes, output, row);
+            for (const sepconv::AxesReduction &reduction : {rows.largest, rows.total}) {
+                sepconv::schedule_row_reduction(reduction.partial, reduction.row, reduction.lanes, output, row);
             }
         }
     }
 
 private:
     Var x{"x"}, row{"row"};
-    sepconv::AlongRows rows;
+    sepconv::AlongAxes rows;
 };
 
 }  // namespace

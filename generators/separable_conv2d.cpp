@@ -1,9 +1,16 @@
 // The whole layer as one fused pipeline, for both data formats: what is compiled for a known shape, and what autoschedulers work on.
 // Any size may be left open (0); then it is read from the buffers.
 #include "schedules/separable_conv2d.h"
+
+#include <algorithm>
+#include <cstdlib>
+#include <functional>
+#include <sstream>
+
 #include "Halide.h"
 #include "activated.h"
 #include "known_shape.h"
+#include "schedules/along_axes.h"
 #include "schedules/gpu.h"
 #include "stages.h"
 
@@ -25,11 +32,16 @@ public:
     GeneratorParam<int> dilation_y{"dilation_y", 1, 1, 1 << 20}, dilation_x{"dilation_x", 1, 1, 1 << 20};
     GeneratorParam<int> depth_multiplier{"depth_multiplier", 1, 1, 1 << 20};
     GeneratorParam<bool> use_bias{"use_bias", true};
-    /// A name of enum ActivationKind but for sparsemax; softmax and its like work along the output's innermost dimension.
+    /// A name of enum ActivationKind.
     GeneratorParam<std::string> activation{"activation", "linear"};
+    /// What softmax, log_softmax, sparsemax and glu work along: axes of the output as Keras counts them, the batch's 0, with commas
+    /// between.
+    GeneratorParam<std::string> axes{"axes", "-1"};
     /// The activation's parameters, as enum ActivationKind documents them.
     GeneratorParam<double> a{"a", 0}, b{"b", 0}, c{"c", 0};
-    /// Of the input, and of the product; 0: open.
+    /// Of the input, and of the product; 0: open. A batch is worth knowing where an activation along axes comes after all of it: memory for
+    /// the product then has a known size.
+    GeneratorParam<int> batch{"batch", 0};
     GeneratorParam<int> height{"height", 0}, width{"width", 0}, channels{"channels", 0}, filters{"filters", 0};
     /// The weights come as the generator separable_conv2d_packing makes them of Keras' own; channels and filters must be known. Their
     /// order is the same whether height and width are known or open, and for any `dense` and `threads`.
@@ -83,26 +95,22 @@ public:
     Input<Buffer<float, 2>> pointwise_kernel{"pointwise_kernel"};
     /// (filter); not read where use_bias is false.
     Input<Buffer<float, 1>> bias{"bias"};
-    /// channels_last: (filter, x, y, n); channels_first: (x, y, filter, n). With packed weights, where height and width are known and all
-    /// is dense, x and y are one dimension, the pixels of all rows in their order.
+    /// channels_last: (filter, x, y, n); channels_first: (x, y, filter, n). With packed weights, where height and width are known, all
+    /// is dense and the activation is elementwise, x and y are one dimension, the pixels of all rows in their order. glu halves its axis.
     Output<Buffer<float>> output{"output"};
 
     void configure() { output.set_dimensions(flat_output() ? 3 : 4); }
 
     void generate() {
         if (in_tiles()) return generate_known_shape();
-        _halide_user_assert(!packed_weights)
-            << "packed_weights: expected a CPU, channels and filters above 0, no autoscheduler, and an activation that does not work along "
-               "rows\n";
-        const int c_at = channels_first ? 2 : 0, x_at = channels_first ? 0 : 1, y_at = channels_first ? 1 : 2;
-        const Expr image_width = known(width, input.dim(x_at).extent()), image_height = known(height, input.dim(y_at).extent());
-        const Expr image_channels = known(channels, input.dim(c_at).extent());
+        _halide_user_assert(!packed_weights) << "packed_weights: expected a CPU, channels and filters above 0, and no autoscheduler\n";
+        const Expr image_width = known(width, input.dim(x_at()).extent()), image_height = known(height, input.dim(y_at()).extent());
+        const Expr image_channels = known(channels, input.dim(c_at()).extent());
         const Expr depthwise_channels = image_channels * int(depth_multiplier);
         // A GPU computes whole tiles: beyond the last channel or filter the last one is read.
         auto within = [&](const Expr &i, const Expr &extent) { return on_gpu() ? min(i, extent - 1) : i; };
         const Expr before_x = zeros_before(image_width, kernel_width, stride_x, dilation_x);
         const Expr before_y = zeros_before(image_height, kernel_height, stride_y, dilation_y);
-        auto order = [&](Var channel) { return channels_first ? std::vector<Var>{x, y, channel, n} : std::vector<Var>{channel, x, y, n}; };
         auto at = [&](const Expr &channel, const Expr &column, const Expr &row) {
             return channels_first ? std::vector<Expr>{column, row, channel, n} : std::vector<Expr>{channel, column, row, n};
         };
@@ -124,7 +132,7 @@ public:
         const Expr nearest = within(filter, known(filters, pointwise_kernel.dim(0).extent()));
         const Expr initial = use_bias ? bias(nearest) : Expr(0.0f);
         if (on_gpu()) {
-            multiply_chunks(order, nearest, initial, depthwise_channels);
+            multiply_chunks(nearest, initial, depthwise_channels);
         } else {
             stages.reduction = RDom(0, depthwise_channels, "reduction");
             const Expr step = stages.reduction.x;
@@ -132,26 +140,12 @@ public:
                 order(filter), initial, {{stages.reduction, stages.depthwise(at(step, x, y)), pointwise_kernel(filter, step)}}, keep_order);
         }
 
-        const std::string kind = activation;
-        if (sepconv::works_along_rows(kind)) {
-            // The rows of the output, one after the other, as one row of a table.
-            const int inner = 0, middle = 1, outer = 2;
-            const Expr middle_extent = output.dim(middle).extent(), outer_extent = output.dim(outer).extent();
-            Func rows("rows"), activated("activated"), product("product");
+        if (works_along_axes()) {
+            product = Func("product");
             product(order(filter)) = stages.pointwise(order(filter));
-            if (on_gpu()) gpu_stages.stored = product;
-            std::vector<Expr> source = {column, row % middle_extent, row / middle_extent % outer_extent,
-                                        row / (middle_extent * outer_extent)};
-            rows(column, row) = product(source);
-            const Expr length = output.dim(inner).extent();
-            stages.rows = on_gpu() ? sepconv::along_rows(rows, column, row, length, kind, sepconv::gpu_row_lanes, false)
-                                   : sepconv::along_rows(rows, column, row, length, kind, natural_vector_size<float>());
-            activated(column, row) = stages.rows.value;
-            const std::vector<Var> dimensions = order(filter);
-            output(dimensions) = activated(dimensions[0], dimensions[1] + middle_extent * (dimensions[2] + outer_extent * n));
+            activate_along_axes(order(filter), [&](const std::vector<Expr> &element) { return Expr(product(element)); });
         } else {
-            output(order(filter)) = sepconv::activated(stages.pointwise(order(filter)), kind, float(a), float(b), float(c));
-            if (on_gpu()) gpu_stages.stored = output;
+            output(order(filter)) = activated(stages.pointwise(order(filter)));
         }
 
         promise_sizes();
@@ -160,25 +154,40 @@ public:
 
     void schedule() {
         if (using_autoscheduler()) return;
-        if (in_tiles()) return sepconv::schedule_known_shape(output, known_stages, shape(), cut, target);
-        const sepconv::LayerSizes sizes = layer_sizes();
-        if (on_gpu()) {
+        const Func layer = works_along_axes() ? product : Func(output);
+        if (in_tiles()) {
+            sepconv::schedule_known_shape(layer, known_stages, shape(), cut, target);
+        } else if (on_gpu()) {
+            gpu_stages.stored = layer;
             gpu_stages.depthwise = stages.depthwise, gpu_stages.pointwise = stages.pointwise, gpu_stages.taps = stages.taps;
-            gpu_stages.rows = stages.rows;
-            return sepconv::schedule_gpu(output, gpu_stages, {filter, x, y, n}, q, gpu_tiles(), channels_first);
-        }
-        if (channels_first) {
-            sepconv::schedule_separable_conv2d_channels_first(output, stages, {x, y, filter, n}, q, sizes, target);
+            sepconv::schedule_gpu(gpu_stages, {filter, x, y, n}, q, gpu_tiles(), channels_first);
+        } else if (channels_first) {
+            sepconv::schedule_separable_conv2d_channels_first(layer, stages, {x, y, filter, n}, q, layer_sizes(), target);
         } else {
-            sepconv::schedule_separable_conv2d(output, stages, {filter, x, y, n}, q, sizes, target);
+            sepconv::schedule_separable_conv2d(layer, stages, {filter, x, y, n}, q, layer_sizes(), target);
+        }
+        if (!works_along_axes()) return;
+        product.compute_root();
+        if (on_gpu()) {
+            sepconv::schedule_gpu_along_axes(output, along_stages, output_axes());
+        } else {
+            sepconv::schedule_along_axes(output, along_stages, output_axes(), in_tiles() ? cut.tile_groups * cut.filter_groups : 1, target);
         }
     }
 
 private:
-    // On a CPU, what the order of the weights depends on is known, and the output has no stage that wants whole rows of it.
+    // On a CPU, what the order of the weights depends on is known.
     bool in_tiles() const {
         const bool known = channels > 0 && filters > 0 && ((height > 0 && width > 0) || packed_weights);
-        return known && !using_autoscheduler() && !target.value().has_gpu_feature() && !sepconv::works_along_rows(activation);
+        return known && !using_autoscheduler() && !target.value().has_gpu_feature();
+    }
+    // Which dimension of an image has its channels, columns and rows.
+    int c_at() const { return channels_first ? 2 : 0; }
+    int x_at() const { return channels_first ? 0 : 1; }
+    int y_at() const { return channels_first ? 1 : 2; }
+    // The dimensions of an image whose channels have this one.
+    std::vector<Var> order(const Var &channel) const {
+        return channels_first ? std::vector<Var>{x, y, channel, n} : std::vector<Var>{channel, x, y, n};
     }
     bool every_size_known() const { return height > 0 && width > 0 && channels > 0 && filters > 0; }
 
@@ -195,10 +204,8 @@ private:
     sepconv::GpuTiles gpu_tiles() const { return sepconv::choose_gpu_tiles(layer_sizes(), channels_first, target); }
 
     // The matrix product in chunks of the depthwise channels, the last one filled up with zeros.
-    // @param order  the output's dimensions with that of its channels
     // @param nearest  the filter to read
-    void multiply_chunks(const std::function<std::vector<Var>(Var)> &order, const Expr &nearest, const Expr &initial,
-                         const Expr &depthwise_channels) {
+    void multiply_chunks(const Expr &nearest, const Expr &initial, const Expr &depthwise_channels) {
         const int length = gpu_tiles().channels;
         const bool even = channels > 0 && int(channels) * int(depth_multiplier) % length == 0;
         // By bits: of a select Halide would compute the depthwise stage under its condition, drop the clamps there as needless, and then
@@ -222,7 +229,63 @@ private:
         sum.back() = gpu.chunks.x;
         stages.pointwise = sepconv::pointwise_stage(order(filter), initial, {{gpu.chunks, gpu.partial(sum), 1.0f}}, false);
     }
-    bool flat_output() const { return packed_weights && dense && height > 0 && width > 0; }
+    bool flat_output() const { return packed_weights && dense && height > 0 && width > 0 && !works_along_axes(); }
+
+    bool works_along_axes() const { return sepconv::works_along_axes(activation); }
+
+    Expr activated(const Expr &value) const { return sepconv::activated(value, activation, float(a), float(b), float(c)); }
+
+    // Of the output's dimensions, innermost first, whether the activation works along them.
+    std::vector<bool> along() const {
+        constexpr int rank = 4;
+        std::vector<bool> along(rank);
+        std::istringstream list(axes.value());
+        for (std::string word; works_along_axes() && std::getline(list, word, ',');) {
+            char *end = nullptr;
+            const long axis = std::strtol(word.c_str(), &end, 10);
+            _halide_user_assert(!word.empty() && *end == 0 && axis >= -rank && axis < rank && !along[(rank - 1 - axis) % rank])
+                << "axes: expected numbers from -4 to 3, each axis once, found \"" << axes.value() << "\"\n";
+            along[(rank - 1 - axis) % rank] = true;
+        }
+        const auto count = std::count(along.begin(), along.end(), true);
+        _halide_user_assert(!works_along_axes() || count == 1 || (count > 1 && activation.value() == "softmax"))
+            << "axes: expected one axis, or for softmax at least one, found \"" << axes.value() << "\"\n";
+        return along;
+    }
+
+    // An extent of the output's dimension for the product's.
+    template <typename Extent>
+    Extent stored(int dimension, const Extent &of_product) const {
+        return activation.value() == "glu" && along()[dimension] ? of_product / 2 : of_product;
+    }
+
+    // The output's extents, innermost first; 0: open.
+    std::vector<int> output_extents() const {
+        const sepconv::LayerSizes sizes = layer_sizes();
+        std::vector<int> extents = channels_first ? std::vector<int>{sizes.width, sizes.height, filters, batch}
+                                                  : std::vector<int>{filters, sizes.width, sizes.height, batch};
+        for (int i = 0; i < int(extents.size()); i++) extents[i] = stored(i, extents[i]);
+        return extents;
+    }
+
+    sepconv::OutputAxes output_axes() const { return {output_extents(), along()}; }
+
+    // @param dimensions  the output's
+    // @param product  its value there before the activation
+    void activate_along_axes(const std::vector<Var> &dimensions, const std::function<Expr(const std::vector<Expr> &)> &product) {
+        const sepconv::OutputAxes shape = output_axes();
+        sepconv::AxesInput input = {product, dimensions, shape.along, {}};
+        for (int i = 0; i < int(dimensions.size()); i++) input.extents.push_back(known(shape.extents[i], output.dim(i).extent()));
+        if (on_gpu()) {
+            const bool by_row = shape.along == std::vector<bool>{true, false, false, false};
+            along_stages = sepconv::along_axes(input, activation, by_row ? sepconv::gpu_row_lanes : 1, false);
+        } else if (using_autoscheduler()) {
+            along_stages = sepconv::along_axes(input, activation, 0);
+        } else {
+            along_stages = sepconv::along_axes(input, activation, natural_vector_size<float>(), true, shape.whole_vectors());
+        }
+        output(dimensions) = along_stages.value;
+    }
 
     // Every distance but the last is the product of the extents before it; the last extent stays open where it is not given.
     template <typename Buffer>
@@ -243,12 +306,10 @@ private:
 
     // Every size is known.
     void promise_dense() {
-        const sepconv::LayerSizes sizes = layer_sizes();
-        const int stored = activation.value() == "glu" && !channels_first ? filters / 2 : int(filters);
-        const int stored_width = activation.value() == "glu" && channels_first ? sizes.width / 2 : sizes.width;
         make_dense(input, channels_first ? std::vector<int>{width, height, channels} : std::vector<int>{channels, width, height});
-        make_dense(output, channels_first ? std::vector<int>{stored_width, sizes.height, filters}
-                                          : std::vector<int>{stored, sizes.width, sizes.height});
+        std::vector<int> extents = output_extents();
+        extents.pop_back();
+        make_dense(output, extents);
         make_dense(depthwise_kernel, std::vector<int>{depth_multiplier, channels, kernel_width});
         make_dense(pointwise_kernel, std::vector<int>{filters});
     }
@@ -261,32 +322,41 @@ private:
             return sepconv::AxisSizes{size, simplify(outputs(size, kernel, stride, dilation)),
                                       simplify(zeros_before(size, kernel, stride, dilation))};
         };
-        const int x_at = channels_first ? 0 : 1, y_at = channels_first ? 1 : 2;
-        const sepconv::ImageSizes sizes = {sizes_of(width, input.dim(x_at).extent(), kernel_width, stride_x, dilation_x),
-                                           sizes_of(height, input.dim(y_at).extent(), kernel_height, stride_y, dilation_y)};
+        const sepconv::ImageSizes sizes = {sizes_of(width, input.dim(x_at()).extent(), kernel_width, stride_x, dilation_x),
+                                           sizes_of(height, input.dim(y_at()).extent(), kernel_height, stride_y, dilation_y)};
         const sepconv::KnownWeights weights{packed_weights, depthwise_kernel, pointwise_kernel, use_bias ? Func(bias) : Func()};
+        // A product that is whole before its activation is dense, whatever the output is.
+        const bool apart = works_along_axes(), flat = apart ? known_shape.known() : flat_output();
+        product = Func("product");
         known_stages = sepconv::known_shape(
-            output, input, weights, known_shape, sizes, cut,
-            [&](const Expr &value) { return sepconv::activated(value, activation, float(a), float(b), float(c)); },
-            sepconv::keep_order(target),
-            flat_output() ? sepconv::OutputMemory::flat
-            : dense       ? sepconv::OutputMemory::dense
-                          : sepconv::OutputMemory::strided);
+            apart ? product : Func(output), input, weights, known_shape, sizes, cut,
+            [&](const Expr &value) { return apart ? value : activated(value); }, sepconv::keep_order(target),
+            flat             ? sepconv::OutputMemory::flat
+            : dense || apart ? sepconv::OutputMemory::dense
+                             : sepconv::OutputMemory::strided);
+        if (apart) {
+            activate_along_axes(order(filter), [&](const std::vector<Expr> &at) {
+                if (!flat) return Expr(product(at));
+                const Expr pixel = at[y_at()] * known_shape.x.output + at[x_at()];
+                return Expr(channels_first ? product(pixel, at[c_at()], at[3]) : product(at[c_at()], pixel, at[3]));
+            });
+        }
         promise_sizes();
         if (!flat_output()) {
-            output.dim(x_at).set_extent(sizes.x.output);
-            output.dim(y_at).set_extent(sizes.y.output);
+            output.dim(x_at()).set_extent(stored(x_at(), sizes.x.output));
+            output.dim(y_at()).set_extent(stored(y_at(), sizes.y.output));
         }
         if (dense) {
-            auto in_order = [&](int channels, std::vector<Expr> pixels) {
-                pixels.insert(channels_first ? pixels.end() : pixels.begin(), Expr(channels));
+            auto in_order = [&](const Expr &channels, std::vector<Expr> pixels) {
+                pixels.insert(channels_first ? pixels.end() : pixels.begin(), channels);
                 return pixels;
             };
-            make_dense(input, in_order(channels, {sizes.x.input, sizes.y.input}));
+            make_dense(input, in_order(int(channels), {sizes.x.input, sizes.y.input}));
             if (flat_output()) {
-                make_dense(output, in_order(filters, {known_shape.x.output * known_shape.y.output}));
+                make_dense(output, in_order(int(filters), {known_shape.x.output * known_shape.y.output}));
             } else {
-                make_dense(output, in_order(filters, {sizes.x.output, sizes.y.output}));
+                make_dense(output,
+                           in_order(stored(c_at(), int(filters)), {stored(x_at(), sizes.x.output), stored(y_at(), sizes.y.output)}));
             }
         }
         if (packed_weights) {
@@ -303,13 +373,10 @@ private:
             dimension.set_estimate(0, promised > 0 ? promised : guess);
         };
         constexpr int guess = 32;
-        const int c_at = channels_first ? 2 : 0, x_at = channels_first ? 0 : 1, y_at = channels_first ? 1 : 2;
-        const int out_width = extent(width, kernel_width, stride_x, dilation_x),
-                  out_height = extent(height, kernel_height, stride_y, dilation_y);
-        say(channels, guess, input.dim(c_at));
-        say(width, guess, input.dim(x_at));
-        say(height, guess, input.dim(y_at));
-        say(0, 1, input.dim(3));
+        say(channels, guess, input.dim(c_at()));
+        say(width, guess, input.dim(x_at()));
+        say(height, guess, input.dim(y_at()));
+        say(batch, 1, input.dim(3));
         if (packed_weights) {
             const std::vector<int> taps = sepconv::packed_taps_extents(shape(), cut);
             for (int i = 0; i < 4; i++) say(taps[i], 0, depthwise_kernel.dim(i));
@@ -325,16 +392,13 @@ private:
             say(int(channels) * int(depth_multiplier), guess * int(depth_multiplier), pointwise_kernel.dim(1));
             say(filters, guess, bias.dim(0));
         }
-        const bool glu = activation.value() == "glu";
+        const std::vector<int> extents = output_extents();
         if (flat_output()) {
             say(filters, 0, output.dim(channels_first ? 1 : 0));
-            say(out_width * out_height, 0, output.dim(channels_first ? 0 : 1));
-            say(0, 1, output.dim(2));
+            say(extents[x_at()] * extents[y_at()], 0, output.dim(channels_first ? 0 : 1));
+            say(batch, 1, output.dim(2));
         } else {
-            say(glu && !channels_first ? filters / 2 : int(filters), guess, output.dim(c_at));
-            say(glu && channels_first ? out_width / 2 : out_width, guess, output.dim(x_at));
-            say(out_height, guess, output.dim(y_at));
-            say(0, 1, output.dim(3));
+            for (int i = 0; i < 4; i++) say(extents[i], i == 3 ? 1 : guess, output.dim(i));
         }
         for (int i = 0; i < output.dimensions(); i++) output.dim(i).set_min(0);
         for (int i = 0; i < 4; i++) {
@@ -348,8 +412,10 @@ private:
 
     static Expr known(int promised, const Expr &given) { return promised > 0 ? Expr(promised) : given; }
 
-    Var x{"x"}, y{"y"}, n{"n"}, channel{"channel"}, q{"q"}, filter{"filter"}, column{"column"}, row{"row"};
+    Var x{"x"}, y{"y"}, n{"n"}, channel{"channel"}, q{"q"}, filter{"filter"};
     Var number{"number"};
+    Func product;  ///< the layer without its activation, where that works along axes
+    sepconv::AlongAxes along_stages;
     sepconv::LayerStages stages;
     sepconv::GpuStages gpu_stages;
     sepconv::KnownTiles cut;

@@ -1,4 +1,4 @@
-// sparsemax (Martins and Astudillo, 2016): the activation that needs a search, which no pipeline of fixed steps does well.
+// sparsemax (Martins and Astudillo, 2016): the activation that needs a search.
 #pragma once
 
 #include <cstdint>

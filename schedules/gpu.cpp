@@ -95,36 +95,7 @@ GpuTiles choose_gpu_tiles(const LayerSizes &sizes, bool channels_first, const Ta
     return tiles;
 }
 
-namespace {
-
-// The last stage of an activation that works along rows: a block of threads for each row, whose lanes reduce it side by side.
-void schedule_along_rows(Func output, const AlongRows &rows, int threads_of_row) {
-    const std::vector<Var> dimensions = output.args();
-    Var part("part"), block("block"), inner("inner"), thread("thread");
-    output.fuse(dimensions[1], dimensions[2], block)
-        .fuse(block, dimensions[3], block)
-        .split(dimensions[0], inner, thread, threads_of_row, TailStrategy::GuardWithIf)
-        .reorder(inner, thread, block)
-        .gpu_blocks(block)
-        .gpu_threads(thread);
-    if (!rows.last.defined()) return;
-    auto beside = [&](Func func) {
-        const Var lane(func.args()[0]), row(func.args()[1]);
-        func.compute_at(output, block).store_in(MemoryType::GPUShared).bound_extent(row, 1).gpu_threads(lane);
-        func.update().gpu_threads(lane);
-    };
-    beside(rows.last);
-    for (const RowReduction &reduction : {rows.largest, rows.total}) {
-        beside(reduction.partial);
-        Func reduced = reduction.reduced;
-        reduced.compute_at(output, block).store_in(MemoryType::GPUShared).bound_extent(reduced.args()[0], 1);
-    }
-}
-
-}  // namespace
-
-void schedule_gpu(Func output, const GpuStages &stages, const std::vector<Var> &dimensions, Var q, const GpuTiles &tiles,
-                  bool channels_first) {
+void schedule_gpu(const GpuStages &stages, const std::vector<Var> &dimensions, Var q, const GpuTiles &tiles, bool channels_first) {
     const Var filter = dimensions[0], x = dimensions[1], y = dimensions[2], n = dimensions[3];
     const TailStrategy guard = TailStrategy::GuardWithIf;
     const Var lane = channels_first ? x : filter, run = channels_first ? filter : x;
@@ -204,11 +175,98 @@ void schedule_gpu(Func output, const GpuStages &stages, const std::vector<Var> &
         .reorder(filter_outer, step_outer, filter_thread, step_x, step_y)
         .gpu_threads(filter_thread, step_x, step_y)
         .never_partition_all();
+}
 
-    if (stages.rows.value.defined()) {
-        stored.compute_root();
-        schedule_along_rows(output, stages.rows, gpu_row_lanes);
+namespace {
+
+// A thread for each point of some dimensions, those of a block beside each other; the others are in a loop of its own.
+// @return the loop over the threads
+Var one_thread_each(Stage stage, const std::vector<Var> &dimensions) {
+    constexpr int beside = 32;  // a warp's
+    Var block("block"), thread("thread");
+    if (dimensions.empty()) {
+        stage.gpu_single_thread();
+        return thread;
     }
+    // Dimensions that are fused Halide takes apart too late: it does not see that a thread needs one result of the stages before.
+    stage.split(dimensions[0], block, thread, beside, TailStrategy::GuardWithIf).gpu_blocks(block).gpu_threads(thread);
+    for (std::size_t i = 1; i < dimensions.size(); i++) stage.gpu_blocks(dimensions[i]);
+    return thread;
+}
+
+// A block of threads for each row of the output, whose lanes reduce it side by side.
+void schedule_gpu_rows(Func output, const AlongAxes &stages) {
+    const std::vector<Var> dimensions = output.args();
+    const Var row = dimensions[1];
+    Var inner("inner"), thread("thread");
+    output.split(dimensions[0], inner, thread, gpu_row_lanes, TailStrategy::GuardWithIf)
+        .reorder(inner, thread, row, dimensions[2], dimensions[3])
+        .gpu_blocks(row, dimensions[2], dimensions[3])
+        .gpu_threads(thread);
+    if (!stages.last.defined() || stages.largest.whole.defined()) return;
+    auto at_row = [&](Func func) {
+        func.compute_at(output, row).store_in(MemoryType::GPUShared);
+        for (std::size_t i = 1; i < dimensions.size(); i++) func.bound_extent(dimensions[i], 1);
+        return func;
+    };
+    auto beside = [&](Func func) {
+        at_row(func).gpu_threads(func.args()[0]);
+        func.update().gpu_threads(func.args()[0]);
+    };
+    beside(stages.last);
+    for (const AxesReduction &reduction : {stages.largest, stages.total}) {
+        beside(reduction.partial);
+        at_row(reduction.row);
+    }
+}
+
+// Rows and other axes: a thread reduces a row, and in the next kernel one the rows' results.
+void schedule_gpu_several_axes(const AlongAxes &stages) {
+    auto kernels = [](Func func) {
+        func.compute_root();
+        one_thread_each(func, func.args());
+        return one_thread_each(func.update(), func.args());
+    };
+    for (const AxesReduction &reduction : {stages.largest, stages.total}) {
+        kernels(reduction.whole);
+        const Var thread = kernels(reduction.row);
+        Func partial = reduction.partial;
+        partial.compute_at(reduction.row, thread).store_in(MemoryType::Register);
+        for (const Var &dimension : partial.args()) partial.bound_extent(dimension, 1);
+    }
+}
+
+}  // namespace
+
+void schedule_gpu_along_axes(Func output, const AlongAxes &stages, const OutputAxes &axes) {
+    if (!stages.column.defined()) {
+        schedule_gpu_rows(output, stages);
+        if (stages.largest.whole.defined()) schedule_gpu_several_axes(stages);
+        return;
+    }
+    // A thread for each column.
+    const std::vector<Var> dimensions = output.args();
+    std::vector<VarOrRVar> order;
+    std::vector<Var> kept;
+    for (std::size_t i = 0; i < dimensions.size(); i++) {
+        if (axes.along[i]) {
+            order.emplace_back(dimensions[i]);
+        } else {
+            kept.push_back(dimensions[i]);
+        }
+    }
+    order.insert(order.end(), kept.begin(), kept.end());
+    output.reorder(order);
+    const Var thread = one_thread_each(output, kept);
+    std::vector<Func> steps = {stages.largest.whole, stages.total.whole, stages.search};
+    steps.insert(steps.end(), stages.support.begin(), stages.support.end());
+    for (Func step : steps) {
+        if (!step.defined()) continue;
+        step.compute_at(output, thread).store_in(MemoryType::Register);
+        for (const Var &dimension : kept) step.bound_extent(dimension, 1);
+    }
+    // Only steps that are written out have their results in registers.
+    if (stages.search.defined()) Func(stages.search).unroll(stages.search.args().back()).update().unroll(stages.steps.y);
 }
 
 }  // namespace sepconv

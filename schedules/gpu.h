@@ -4,11 +4,12 @@
 #include <vector>
 
 #include "Halide.h"
+#include "schedules/along_axes.h"
 #include "schedules/separable_conv2d.h"
 
 namespace sepconv {
 
-/// Partial results of a reduction along a row.
+/// Partial results of a reduction along a row, where that is all that is reduced.
 constexpr int gpu_row_lanes = 32;
 
 /// The output is cut into tiles, one for a block of threads. A tile is complete even at the end of an image or of the filters: what lies
@@ -30,13 +31,15 @@ struct GpuStages {
     Halide::Func panel;      ///< (filter, q): the weights, zero beyond the last channel
     Halide::Func partial;    ///< the product over one chunk, which is its last dimension
     Halide::Func pointwise;  ///< with bias: the sum over all chunks
-    Halide::Func stored;     ///< the tiles' last stage: the output, or where the activation works along rows its input
+    Halide::Func stored;     ///< the tiles' last stage: the output, or where the activation works along axes its input
     Halide::RDom taps, steps, chunks;
-    AlongRows rows;
 };
 
 /// @param dimensions  of the output: (filter, x, y, n).
-void schedule_gpu(Halide::Func output, const GpuStages &stages, const std::vector<Halide::Var> &dimensions, Halide::Var q,
-                  const GpuTiles &tiles, bool channels_first);
+void schedule_gpu(const GpuStages &stages, const std::vector<Halide::Var> &dimensions, Halide::Var q, const GpuTiles &tiles,
+                  bool channels_first);
+
+/// An activation along axes, its input computed before.
+void schedule_gpu_along_axes(Halide::Func output, const AlongAxes &stages, const OutputAxes &axes);
 
 }  // namespace sepconv

@@ -4,15 +4,13 @@
 #include <vector>
 
 #include "Halide.h"
-#include "generators/activated.h"
 
 namespace sepconv {
 
-/// The stages of the fused layer. `rows` is defined where the activation works along rows.
+/// The stages of the fused layer.
 struct LayerStages {
     Halide::Func padded, depthwise, pointwise;
     Halide::RDom taps, reduction;
-    AlongRows rows;
 };
 
 /// What is known ahead of time of the output and the weights; 0: open.

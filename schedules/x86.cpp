@@ -154,15 +154,6 @@ int rows_within(int extent, int most) {
     return best;
 }
 
-// The last stage, for an activation that works along rows: the rows before it are stored whole, and reduced one by one.
-void schedule_along_rows(Func output, const LayerStages &stages, Var inner, Var middle, int lanes) {
-    schedule_activated(output, inner, lanes);
-    if (stages.rows.last.defined()) schedule_row_end(stages.rows.last, output, middle);
-    for (const RowReduction &reduction : {stages.rows.largest, stages.rows.total}) {
-        if (reduction.reduced.defined()) schedule_row_reduction(reduction.partial, reduction.reduced, reduction.lanes, output, middle);
-    }
-}
-
 }  // namespace
 
 void schedule_separable_conv2d(Func output, const LayerStages &stages, const std::vector<Var> &dimensions, Var q, const LayerSizes &sizes,
@@ -170,28 +161,14 @@ void schedule_separable_conv2d(Func output, const LayerStages &stages, const std
     const Var filter = dimensions[0], x = dimensions[1], y = dimensions[2], n = dimensions[3];
     const int natural = target.natural_vector_size<float>();
     Func pointwise = stages.pointwise, depthwise = stages.depthwise;
-    if (stages.rows.value.defined()) {
-        pointwise.compute_root();
-        schedule_along_rows(output, stages, filter, x, natural);
-    }
     Var xo("xo"), xi("xi"), fo("fo"), fi("fi"), fv("fv"), lane("lane"), to("to"), ti("ti"), yo("yo");
-    if (sizes.width == 0 || sizes.height == 0 || sizes.channels == 0 || sizes.filters == 0 || stages.rows.value.defined()) {
+    if (sizes.width == 0 || sizes.height == 0 || sizes.channels == 0 || sizes.filters == 0) {
         // Sizes open: correct for all of them, as fast as guards allow. The functions over a tile are the fast form for open sizes.
-        if (!stages.rows.value.defined()) {
-            output.reorder(filter, x, y, n).vectorize(filter, natural, TailStrategy::GuardWithIf);
-            pointwise.compute_at(output, x);
-        }
-        pointwise.vectorize(filter, natural, TailStrategy::GuardWithIf);
+        output.reorder(filter, x, y, n).vectorize(filter, natural, TailStrategy::GuardWithIf);
+        pointwise.compute_at(output, x).vectorize(filter, natural, TailStrategy::GuardWithIf);
         pointwise.update().reorder(filter, stages.reduction.x, x, y, n).vectorize(filter, natural, TailStrategy::GuardWithIf);
-        if (stages.rows.value.defined()) {
-            depthwise.compute_at(pointwise, x);
-            depthwise.vectorize(q, natural, TailStrategy::GuardWithIf);
-            depthwise.update().reorder(q, stages.taps.x, stages.taps.y, x, y, n).vectorize(q, natural, TailStrategy::GuardWithIf);
-            depthwise.compute_root();
-        } else {
-            depthwise.compute_at(output, x).vectorize(q, natural, TailStrategy::GuardWithIf);
-            depthwise.update().reorder(q, stages.taps.x, stages.taps.y, x, y, n).vectorize(q, natural, TailStrategy::GuardWithIf);
-        }
+        depthwise.compute_at(output, x).vectorize(q, natural, TailStrategy::GuardWithIf);
+        depthwise.update().reorder(q, stages.taps.x, stages.taps.y, x, y, n).vectorize(q, natural, TailStrategy::GuardWithIf);
         return;
     }
 
@@ -231,17 +208,11 @@ void schedule_separable_conv2d_channels_first(Func output, const LayerStages &st
     const Var x = dimensions[0], y = dimensions[1], filter = dimensions[2], n = dimensions[3];
     const int natural = target.natural_vector_size<float>();
     Func pointwise = stages.pointwise, depthwise = stages.depthwise, padded = stages.padded;
-    if (sizes.width == 0 || sizes.height == 0 || sizes.channels == 0 || sizes.filters == 0 || stages.rows.value.defined()) {
+    if (sizes.width == 0 || sizes.height == 0 || sizes.channels == 0 || sizes.filters == 0) {
         const TailStrategy guard = TailStrategy::GuardWithIf;
-        if (stages.rows.value.defined()) {
-            pointwise.compute_root();
-            schedule_along_rows(output, stages, x, y, natural);
-            depthwise.compute_root();
-        } else {
-            output.reorder(x, filter, y, n).vectorize(x, natural, guard);
-            pointwise.compute_at(output, filter);
-            depthwise.compute_at(output, y);
-        }
+        output.reorder(x, filter, y, n).vectorize(x, natural, guard);
+        pointwise.compute_at(output, filter);
+        depthwise.compute_at(output, y);
         pointwise.vectorize(x, natural, guard);
         pointwise.update().reorder(x, stages.reduction.x, y, filter, n).vectorize(x, natural, guard);
         depthwise.vectorize(x, natural, guard);

@@ -44,6 +44,11 @@ inline LayerConfig config_of(const std::string &text, std::int64_t filters) {
     config.data_format = params["channels_first"] == "true" ? DataFormat::channels_first : DataFormat::channels_last;
     config.use_bias = params["use_bias"] != "false";
     if (params.count("activation")) config.activation = default_activation(activation_kind(params["activation"]));
+    if (params.count("axes")) {
+        std::istringstream axes(params["axes"]);
+        config.activation.axes.clear();
+        for (std::string axis; std::getline(axes, axis, ',');) config.activation.axes.push_back(std::stoi(axis));
+    }
     if (params.count("a")) config.activation.a = real("a"), config.activation.b = real("b"), config.activation.c = real("c");
     return config;
 }

@@ -135,8 +135,41 @@ def difference(found, expected):
     return np.abs(found[finite] - expected[finite]).max() / (np.abs(expected[finite]).max() or 1)
 
 
+def along_axes(kind, axes, x):
+    """softmax, log_softmax, sparsemax or glu in float64, by their definitions, of finite values."""
+    axes = tuple(axes)
+    if kind == "glu":
+        value, gate = np.split(x, 2, axis=axes[0])
+        return value / (1 + np.exp(-gate))
+    if kind == "sparsemax":
+        ordered = -np.sort(-np.moveaxis(x, axes[0], -1), axis=-1)
+        tau = (np.cumsum(ordered, axis=-1) - 1) / np.arange(1, ordered.shape[-1] + 1)
+        tau = np.take_along_axis(tau, (ordered > tau).sum(axis=-1, keepdims=True) - 1, axis=-1)
+        return np.maximum(x - np.moveaxis(tau, -1, axes[0]), 0)
+    below = x - x.max(axis=axes, keepdims=True)
+    total = np.exp(below).sum(axis=axes, keepdims=True)
+    return np.exp(below) / total if kind == "softmax" else below - np.log(total)
+
+
+def activation_of(kind, axes):
+    """As a config has it."""
+    return {"class_name": kind, "config": {"axis": axes if kind == "softmax" else axes[0]}}
+
+
 def reference(config, weights, tensor):
-    """The layer in float64, by its definition; without an activation, channels last."""
+    """The layer in float64, by its definition; its activation is linear or works along axes."""
+    first = config["data_format"] == "channels_first"
+    sums = product(config, weights, np.moveaxis(tensor, 1, 3) if first else tensor)
+    sums = np.moveaxis(sums, 3, 1) if first else sums
+    activation = config["activation"]
+    if activation == "linear":
+        return sums
+    axes = activation["config"]["axis"]
+    return along_axes(activation["class_name"], axes if isinstance(axes, list) else [axes], sums)
+
+
+def product(config, weights, tensor):
+    """The layer before its activation, channels last."""
     (kh, kw), (sy, sx), (dy, dx) = config["kernel_size"], config["strides"], config["dilation_rate"]
     tensor = tensor.astype(np.float64)
     if config["padding"] == "same":
@@ -153,8 +186,8 @@ def reference(config, weights, tensor):
         for j in range(kw):
             part = tensor[:, i * dy : i * dy + (rows - 1) * sy + 1 : sy, j * dx : j * dx + (columns - 1) * sx + 1 : sx]
             total += part[..., None] * kernel[i, j]
-    product = total.reshape(*total.shape[:3], -1) @ weights["pointwise_kernel"][0, 0].astype(np.float64)
-    return product + weights["bias"] if "bias" in weights else product
+    sums = total.reshape(*total.shape[:3], -1) @ weights["pointwise_kernel"][0, 0].astype(np.float64)
+    return sums + weights["bias"] if "bias" in weights else sums
 
 
 def random_layer(seed, channels, filters, **arguments):

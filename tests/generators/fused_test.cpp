@@ -94,7 +94,8 @@ public:
     void run(std::vector<float> &found) {
         std::map<std::string, std::string> params = params_of(fused_.params);
         const bool apart = params["dense"] == "false";
-        const bool flat = fused_.packing != nullptr && !apart && params["open_height"] != "true" && params["open_width"] != "true";
+        const bool open = params["open_height"] == "true" || params["open_width"] == "true";
+        const bool flat = fused_.packing != nullptr && !apart && !open && is_elementwise(config_.activation.kind);
         FloatBuffer in(nullptr, reversed(input_shape_), apart);
         const std::vector<std::int64_t> flat_extents = {config_.filters, output_shape_[1] * output_shape_[2], batch};
         FloatBuffer out(nullptr, flat ? flat_extents : reversed(output_shape_), apart);

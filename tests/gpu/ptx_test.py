@@ -90,8 +90,8 @@ class Ptx(unittest.TestCase):
     def test_one_kernel_computes_a_layer(self):
         for name, _, statement in layers():
             with self.subTest(name):
-                along_rows = re.search("softmax|long_rows|glu", name) is not None
-                self.assertEqual(len(launches(statement)), 2 if along_rows else 1)
+                along_axes = re.search("softmax|sparsemax|long_rows|glu", name) is not None
+                self.assertEqual(len(launches(statement)), 2 if along_axes else 1)
 
     def test_spilling_is_seen(self):
         path = next(path for name, path, _ in layers() if name == "cuda_mobile_112")
