@@ -142,6 +142,29 @@ std::vector<Buffer<float>> keras_buffers(const Request &request, const StoredWei
     return buffers;
 }
 
+KnownShape known_shape(const Request &request) {
+    const LayerConfig &config = request.config;
+    const Extents size = extents(request);
+    const auto axis = [&](int which, std::int64_t input) {
+        const std::int64_t kernel = config.kernel_size[which], stride = config.strides[which], dilation = config.dilation_rate[which];
+        const WindowFit fit = input == open ? WindowFit{} : fit_window(input, kernel, stride, dilation, config.padding);
+        return KnownAxis{static_cast<int>(input == open ? 0 : input),
+                         static_cast<int>(fit.output),
+                         static_cast<int>(kernel),
+                         static_cast<int>(stride),
+                         static_cast<int>(dilation),
+                         static_cast<int>(fit.before)};
+    };
+    return {axis(1, size.width),
+            axis(0, size.height),
+            static_cast<int>(size.channels),
+            static_cast<int>(config.depth_multiplier),
+            static_cast<int>(config.filters),
+            config.data_format == DataFormat::channels_first};
+}
+
+TileWishes tile_wishes(const Request &request) { return {request.tasks, 0, 0, 0, 0}; }
+
 }  // namespace
 
 std::vector<std::pair<std::string, std::string>> generator_parameters(const Request &request, const Form &form) {
@@ -180,25 +203,8 @@ std::vector<std::pair<std::string, std::string>> generator_parameters(const Requ
 
 std::vector<std::pair<std::string, std::int64_t>> tile_sizes(const Request &request, const Halide::Target &target, const Form &form) {
     if (!form.packed) return {};
-    const LayerConfig &config = request.config;
-    const Extents size = extents(request);
-    const auto axis = [&](int which, std::int64_t input) {
-        const std::int64_t kernel = config.kernel_size[which], stride = config.strides[which], dilation = config.dilation_rate[which];
-        const WindowFit fit = input == open ? WindowFit{} : fit_window(input, kernel, stride, dilation, config.padding);
-        return KnownAxis{static_cast<int>(input == open ? 0 : input),
-                         static_cast<int>(fit.output),
-                         static_cast<int>(kernel),
-                         static_cast<int>(stride),
-                         static_cast<int>(dilation),
-                         static_cast<int>(fit.before)};
-    };
-    const KnownShape shape{axis(1, size.width),
-                           axis(0, size.height),
-                           static_cast<int>(size.channels),
-                           static_cast<int>(config.depth_multiplier),
-                           static_cast<int>(config.filters),
-                           config.data_format == DataFormat::channels_first};
-    const KnownTiles tiles = choose_tiles(shape, {request.tasks, 0, 0, 0, 0}, target);
+    const KnownShape shape = known_shape(request);
+    const KnownTiles tiles = choose_tiles(shape, tile_wishes(request), target);
     std::vector<std::pair<std::string, std::int64_t>> sizes;
     if (shape.known()) {
         sizes.emplace_back("tiles", tiles.count);
@@ -222,6 +228,10 @@ Form form_of(const Request &request, const Halide::Target &target) {
     form.channels_first = request.config.data_format == DataFormat::channels_first;
     const bool by_hand = request.schedule.empty();
     form.packed = by_hand && !form.on_gpu;
+    if (form.packed) {
+        const KnownShape shape = known_shape(request);
+        form.packed = fits_tiles(shape, choose_tiles(shape, tile_wishes(request), target));
+    }
     const Extents size = extents(request);
     form.flat = form.packed && size.height != open && size.width != open && is_elementwise(request.config.activation.kind);
     form.per_image = by_hand && !form.on_gpu && !along(request)[0];

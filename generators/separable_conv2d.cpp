@@ -156,6 +156,7 @@ public:
         if (using_autoscheduler()) return;
         const Func layer = works_along_axes() ? product : Func(output);
         if (in_tiles()) {
+            known_stages.fetch_image = [this](Stage stage, const RVar &loop) { stage.prefetch(input, loop, loop, 1); };
             sepconv::schedule_known_shape(layer, known_stages, shape(), cut, target);
         } else if (on_gpu()) {
             gpu_stages.stored = layer;
@@ -179,7 +180,7 @@ private:
     // On a CPU, what the order of the weights depends on is known.
     bool in_tiles() const {
         const bool known = channels > 0 && filters > 0 && ((height > 0 && width > 0) || packed_weights);
-        return known && !using_autoscheduler() && !target.value().has_gpu_feature();
+        return known && !using_autoscheduler() && !target.value().has_gpu_feature() && sepconv::fits_tiles(shape(), choose_tiles());
     }
     // Which dimension of an image has its channels, columns and rows.
     int c_at() const { return channels_first ? 2 : 0; }

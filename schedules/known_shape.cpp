@@ -115,12 +115,13 @@ void choose_turns(KnownTiles &tiles, const KnownShape &shape) {
     const int pixels = shape.known() ? height / tiles.count * width : lanes;
     tiles.turned_input = shape.x.open() ? lanes : lanes_within(shape.x.input, lanes);
     tiles.turned_output = lanes_within(pixels, std::min(tiles.filter_lanes, most));
-    auto span = [](int outputs, const KnownAxis &axis) { return (outputs - 1) * axis.stride + (axis.kernel - 1) * axis.dilation + 1; };
-    tiles.turned_pitch = 0;
+    auto span = [](int outputs, const KnownAxis &axis) { return (outputs - 1.0) * axis.stride + (axis.kernel - 1.0) * axis.dilation + 1; };
+    double most_turned = 0;
     auto fit = [&](int columns, int rows) {
         // A short row of an open tile is computed as a strip is.
         const int beyond = shape.x.open() ? (tiles.together - 1) * shape.x.stride : 0;
-        tiles.turned_pitch = std::max(tiles.turned_pitch, span(columns, shape.x) * span(rows, shape.y) + beyond);
+        most_turned = std::max(most_turned, span(columns, shape.x) * span(rows, shape.y) + beyond);
+        tiles.turned_pitch = static_cast<int>(std::min<double>(most_turned, std::numeric_limits<int>::max()));
     };
     if (shape.known()) return fit(width, ceil_div(height, tiles.count));
     const auto most_rows = [&](int columns) {
@@ -151,6 +152,12 @@ void schedule_square(Func square, int side, const LoopLevel &level, const KnownS
 }
 
 }  // namespace
+
+bool fits_tiles(const KnownShape &shape, const KnownTiles &tiles) {
+    // Under a wide window, of which a tile reads far more than it has outputs, turning it is not worth its memory.
+    constexpr int most_bytes = 1 << 20;
+    return !shape.channels_first || tiles.turned_pitch <= most_bytes / 4 / tiles.lanes;
+}
 
 KnownTiles choose_tiles(const KnownShape &shape, const TileWishes &wishes, const Target &target) {
     KnownTiles tiles = choose_vectors(shape, wishes, target);
@@ -355,6 +362,10 @@ void schedule_known_shape(Func output, const KnownStages &s, const KnownShape &s
         constexpr int unrolled_window = 49;
         sum.update().reorder(s.lane, s.x, s.window.x, s.window.y).vectorize(s.lane).unroll(s.x);
         if (shape.window() <= unrolled_window) sum.update().unroll(s.window.x).unroll(s.window.y);
+        // An image that no cache keeps: each of the window's rows is a stream, more of them than the machine follows by itself.
+        constexpr double far_bytes = 4 << 20;
+        const double image_bytes = 4.0 * shape.x.input * shape.y.input * shape.channels;
+        if (!shape.channels_first && image_bytes >= far_bytes) s.fetch_image(fill, columns.z);
         if (!shape.known()) fill.never_partition_all();
         if (!tiles.whole_rows(shape) || shape.channels_first) continue;
         fill.partition(columns.y, Partition::Auto);
@@ -364,8 +375,8 @@ void schedule_known_shape(Func output, const KnownStages &s, const KnownShape &s
         if (strips * tiles.together * shape.window() <= written_out) fill.unroll(columns.y);
     }
     if (Func turned = s.turned; turned.defined()) {
+        if (tiles.turned_pitch <= most_stack_bytes / 4 / tiles.lanes) turned.store_in(MemoryType::Stack);
         turned.compute_at(scratch, s.block)
-            .store_in(MemoryType::Stack)
             .bound_extent(s.lane, tiles.lanes)
             .bound_extent(s.block, 1)
             .bound_extent(s.tile_x, 1)

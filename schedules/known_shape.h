@@ -1,6 +1,7 @@
 // The layer for a known shape: how it is cut into tiles and blocks on a machine, and the schedule of its stages.
 #pragma once
 
+#include <functional>
 #include <vector>
 
 #include "Halide.h"
@@ -66,6 +67,9 @@ struct KnownTiles {
 
 KnownTiles choose_tiles(const KnownShape &shape, const TileWishes &wishes, const Halide::Target &target);
 
+/// Whether the layer is to be computed in these tiles.
+bool fits_tiles(const KnownShape &shape, const KnownTiles &tiles);
+
 /// The stages as generators/known_shape.cpp defines them, with the domains that their schedules name.
 struct KnownStages {
     struct Fill {
@@ -97,6 +101,7 @@ struct KnownStages {
     Halide::RDom window;
     Halide::RDom pixels;  ///< pixel of a block, block, tile in its row, row of tiles, threads' group of rows
     Halide::Var lane, x, strip, y, block, filter, pixel, pixel_block, tile_x, tile_y, n;
+    std::function<void(Halide::Stage, const Halide::RVar &)> fetch_image;  ///< what the loop's next turn reads of it
     Halide::Var along, across, part;  ///< of a square that is turned; squares are parts of a vector
 };
 

@@ -136,7 +136,8 @@ class Layers(Compile):
     def test_leave_extents_open(self):
         for format in ("channels_last", "channels_first"):
             for padding, strides, dilation, sizes in (("same", [1, 1], [1, 1], "???"), ("valid", [2, 3], [1, 1], "???"),
-                                                      ("same", [1, 1], [2, 3], "??9"), ("same", [2, 2], [1, 1], "1c?")):
+                                                      ("same", [1, 1], [2, 3], "??9"), ("same", [2, 2], [1, 1], "1c?"),
+                                                      ("same", [1, 1], [300, 2], "???")):
                 fixed = [None if digit == "?" else int(digit, 16) for digit in sizes]
                 config, weights = layers.random_layer(7, 6, 10, padding=padding, strides=strides, dilation_rate=dilation, depth_multiplier=2,
                                                       data_format=format)

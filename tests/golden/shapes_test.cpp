@@ -94,7 +94,7 @@ TEST(Layers, MakeTheShapesThatKerasMakes) {
         try {
             EXPECT_EQ(io::output_shape(each["layer"], {each["layer"]["config"], nullptr, inputs}), with_open(each["output"]));
         } catch (const io::UnknownShape &error) {
-            ADD_FAILURE() << error.reason;
+            ADD_FAILURE() << error.what();
         }
     }
 }
