@@ -102,7 +102,7 @@ struct KnownStages {
     Halide::RDom pixels;  ///< pixel of a block, block, tile in its row, row of tiles, threads' group of rows
     Halide::Var lane, x, strip, y, block, filter, pixel, pixel_block, tile_x, tile_y, n;
     std::function<void(Halide::Stage, const Halide::RVar &)> fetch_image;  ///< what the loop's next turn reads of it
-    Halide::Var along, across, part;  ///< of a square that is turned; squares are parts of a vector
+    Halide::Var along, across, part;                                       ///< of a square that is turned; squares are parts of a vector
 };
 
 void schedule_known_shape(Halide::Func output, const KnownStages &stages, const KnownShape &shape, const KnownTiles &tiles,
