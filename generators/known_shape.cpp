@@ -341,11 +341,14 @@ KnownStages known_shape(Func output, Func input, const KnownWeights &weights, co
             s.square = Func("square");
             s.square(s.along, s.across, s.part, s.pixel_block, s.tile_x, s.tile_y, s.n) =
                 s.panel(s.part * rows + s.along, first(s.pixel_block, tile.pixels()) + s.across, s.tile_x, s.tile_y, s.n);
+            s.turned_square = Func("turned_square");
+            s.turned_square(s.across, s.along, s.part, s.pixel_block, s.tile_x, s.tile_y, s.n) =
+                s.square(s.along, s.across, s.part, s.pixel_block, s.tile_x, s.tile_y, s.n);
             pixel = first(s.pixels.y, at.pixels()) + s.pixels.x;
             if (!is_const(at.pixels())) s.pixels.where(s.pixels.y * rows < at.pixels());
             // Only an image of fewer pixels has a tile of fewer.
             if (!shape.known()) s.pixels.where(likely(pixel < at.pixels()));
-            value = s.square(s.filter % rows, s.pixels.x, s.filter / rows, s.pixels.y, tile_x, tile_y, s.n);
+            value = s.turned_square(s.pixels.x, s.filter % rows, s.filter / rows, s.pixels.y, tile_x, tile_y, s.n);
         } else {
             value = s.panel(s.filter, pixel, tile_x, tile_y, s.n);
         }

@@ -108,8 +108,8 @@ KnownTiles choose_vectors(const KnownShape &shape, const TileWishes &wishes, con
 
 // channels_first: what is turned in registers at once. Of the input, a part of a row; of the output, pixels of a tile.
 void choose_turns(KnownTiles &tiles, const KnownShape &shape) {
-    // Squares of four are turned in registers with the fewest shuffles. What an open tile may end within goes through memory.
-    const int most = shape.known() ? 4 : 8;
+    // Squares of four are turned in registers with the fewest shuffles.
+    constexpr int most = 4;
     const int lanes = std::min(tiles.lanes, most);
     const int width = shape.x.output, height = shape.y.output;
     const int pixels = shape.known() ? height / tiles.count * width : lanes;
@@ -144,8 +144,8 @@ void schedule_square(Func square, int side, const LoopLevel &level, const KnownS
         .store_in(MemoryType::Stack)
         .bound_extent(s.along, side)
         .bound_extent(s.across, side)
-        .vectorize(s.along)
-        .unroll(s.across);
+        .vectorize(square.args()[0])
+        .unroll(square.args()[1]);
     for (const Var &place : square.args()) {
         if (place.name() != s.along.name() && place.name() != s.across.name() && place.name() != s.n.name()) square.bound_extent(place, 1);
     }
@@ -244,6 +244,7 @@ void schedule_known_shape(Func output, const KnownStages &s, const KnownShape &s
         loops = {s.pixels.x, inner, vector, s.pixels.y, outer, s.pixels.z, s.pixels.w, s.n, s.pixels[4]};
         store.reorder(loops).vectorize(s.pixels.x).unroll(inner);
         schedule_square(s.square, tiles.turned_output, LoopLevel(output, vector), s);
+        schedule_square(s.turned_square, tiles.turned_output, LoopLevel(output, vector), s);
     } else {
         store.reorder(loops).vectorize(inner).unroll(vector).unroll(s.pixels.x);
     }

@@ -97,7 +97,7 @@ struct KnownStages {
     std::vector<Halide::Func> of_tile;  ///< numbers that an open tile has once
     /// The results for one panel's filters: with channels_first, or two runs, the tile's; in an open tile of channels_last a block's.
     Halide::Func panel;
-    Halide::Func square;  ///< channels_first: filters × pixels of the panel
+    Halide::Func square, turned_square;  ///< channels_first: filters × pixels of the panel, and pixels × filters
     Halide::RDom window;
     Halide::RDom pixels;  ///< pixel of a block, block, tile in its row, row of tiles, threads' group of rows
     Halide::Var lane, x, strip, y, block, filter, pixel, pixel_block, tile_x, tile_y, n;
