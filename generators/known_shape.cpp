@@ -124,13 +124,13 @@ At turn_input(KnownStages &s, Func input, const KnownShape &shape, const ImageSi
         s.turned(s.lane, pixel_at(column, zeros.pixels.z), s.block, s.tile_x, s.tile_y, s.n) = 0.0f;
         s.turns.push_back(zeros);
     }
-    for (int together = tiles.turned_input; together >= 1; together = shape.x.open() && together > 1 ? 1 : 0) {
+    for (int together = tiles.turned_input; together >= 1; together = !cut.whole_rows() && together > 1 ? 1 : 0) {
         KnownStages::Turn turn;
         turn.pixels = RDom(0, together, 0, simplify((most_columns + together - 1) / together), 0, most_rows, "turn");
         const RDom &at = turn.pixels;
         turn.pixels.where(at.y * together < count);
         turn.pixels.where(at.z < rows);
-        if (shape.x.open()) turn.pixels.where(together > 1 ? count >= together : count < tiles.turned_input);
+        if (!cut.whole_rows()) turn.pixels.where(together > 1 ? count >= together : count < tiles.turned_input);
         auto first = [&](const Expr &block) { return min(block * together, count - together); };
         turn.square = Func("square_of_input");
         const Expr column = from_x + begin + first(s.strip) + s.along, row = first_row + s.y;

@@ -113,9 +113,11 @@ void choose_turns(KnownTiles &tiles, const KnownShape &shape) {
     const int lanes = std::min(tiles.lanes, most);
     const int width = shape.x.output, height = shape.y.output;
     const int pixels = shape.known() ? height / tiles.count * width : lanes;
-    tiles.turned_input = shape.x.open() ? lanes : lanes_within(shape.x.input, lanes);
     tiles.turned_output = lanes_within(pixels, std::min(tiles.filter_lanes, most));
     auto span = [](int outputs, const KnownAxis &axis) { return (outputs - 1.0) * axis.stride + (axis.kernel - 1.0) * axis.dilation + 1; };
+    // Of the columns that the outputs of a row read, those in the image.
+    const double columns = std::min<double>(shape.x.input, span(width, shape.x) - shape.x.before);
+    tiles.turned_input = tiles.whole_rows(shape) ? lanes_within(static_cast<int>(columns), lanes) : lanes;
     double most_turned = 0;
     auto fit = [&](int columns, int rows) {
         // A short row of an open tile is computed as a strip is.

@@ -144,26 +144,34 @@ class Layers(Compile):
                 out = self.folder / f"{format}_{padding}_{strides[0]}{strides[1]}_{dilation[0]}"
                 self.leave_open(format, config, weights, fixed, out)
 
+    def test_read_few_columns_of_many(self):
+        # Fewer than are turned at once, of a row that has more of them.
+        for width, stride in ((5, 3), (7, 5), (23, 20)):
+            config, weights = layers.random_layer(9, 8, 9, strides=[1, stride], data_format="channels_first")
+            self.leave_open("channels_first", config, weights, (1, 9, width), self.folder / f"valid_{width}")
+            self.leave_open("channels_first", config, weights, (1, None, width), self.folder / f"valid_open_{width}")
+
     def leave_open(self, format, config, weights, fixed, out):
-        """Compiles a layer of 6 channels and 10 filters with (batch, height, width), None where one is open, and runs it for several."""
+        """Compiles a layer with (batch, height, width), None where one is open, and runs it for several."""
         place = 1 if format == "channels_first" else 3
 
         def with_channels(sizes, channels):
             return (*sizes[:place], channels, *sizes[place:])
 
-        pattern = ",".join("?" if size is None else str(size) for size in with_channels(fixed, 6))
+        channels, filters = weights["depthwise_kernel"].shape[2], config["filters"]
+        pattern = ",".join("?" if size is None else str(size) for size in with_channels(fixed, channels))
         name = compile_layer(*config_options(self.folder / "in", config, weights), "--input-shape", pattern, output=out)["name"]
         words = [word for word, size in zip(("batch", "height", "width"), fixed) if size is None]
         read = "".join(f"const int64_t {word} = strtol(argv[{4 + i}], NULL, 10);" for i, word in enumerate(words))
         executable = program(out, name, f"{read} const int code = {name}({', '.join(['input', 'output', *words])});")
         for asked in ((1, 1, 1), (2, 3, 2), (1, 5, 40), (3, 17, 9), (1, 64, 70), (0, 4, 4), (1, 3, 1100)):
             sizes = tuple(size if known is None else known for known, size in zip(fixed, asked))
-            tensor = np.random.default_rng(3).standard_normal(with_channels(sizes, 6), np.float32)
+            tensor = np.random.default_rng(3).standard_normal(with_channels(sizes, channels), np.float32)
             span = [(kernel - 1) * rate + 1 for kernel, rate in zip(config["kernel_size"], config["dilation_rate"])]
             if config["padding"] == "valid" and any(extent < least for extent, least in zip(sizes[1:], span)):
                 continue
             with self.subTest(out.name, sizes=sizes):
-                expected = reference(config, weights, tensor) if sizes[0] else np.zeros((0, 1, 1, 10))
+                expected = reference(config, weights, tensor) if sizes[0] else np.zeros((0, 1, 1, filters))
                 more = [size for known, size in zip(fixed, sizes) if known is None]
                 self.expect_close(compute(executable, tensor, expected.shape, more=more), expected)
 
