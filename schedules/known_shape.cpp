@@ -116,8 +116,8 @@ void choose_turns(KnownTiles &tiles, const KnownShape &shape) {
     tiles.turned_output = lanes_within(pixels, std::min(tiles.filter_lanes, most));
     auto span = [](int outputs, const KnownAxis &axis) { return (outputs - 1.0) * axis.stride + (axis.kernel - 1.0) * axis.dilation + 1; };
     // Of the columns that the outputs of a row read, those in the image.
-    const double columns = std::min<double>(shape.x.input, span(width, shape.x) - shape.x.before);
-    tiles.turned_input = tiles.whole_rows(shape) ? lanes_within(static_cast<int>(columns), lanes) : lanes;
+    const double inside = std::min<double>(shape.x.input, span(width, shape.x) - shape.x.before);
+    tiles.turned_input = tiles.whole_rows(shape) ? lanes_within(static_cast<int>(inside), lanes) : lanes;
     double most_turned = 0;
     auto fit = [&](int columns, int rows) {
         // A short row of an open tile is computed as a strip is.
