@@ -1,6 +1,10 @@
 #include "bandwidth.h"
 
+#ifdef __aarch64__
+#include <arm_neon.h>
+#else
 #include <immintrin.h>
+#endif
 #include <unistd.h>
 
 #include <algorithm>
@@ -12,6 +16,19 @@ namespace sepconv::bench {
 namespace {
 
 // Four sums, so that no addition waits for the one before it. `bytes` is a multiple of 256.
+#ifdef __aarch64__
+void read_neon(const char *block, std::size_t bytes) {
+    uint64x2_t sums[4] = {};
+    for (std::size_t i = 0; i < bytes; i += 64) {
+        for (std::size_t j = 0; j < 4; j++) {
+            sums[j] = vaddq_u64(sums[j], vreinterpretq_u64_u8(vld1q_u8(reinterpret_cast<const std::uint8_t *>(block + i + 16 * j))));
+        }
+    }
+    asm volatile("" : : "w"(sums[0]), "w"(sums[1]), "w"(sums[2]), "w"(sums[3]));
+}
+
+auto widest_read() { return read_neon; }
+#else
 __attribute__((target("avx512f"))) void read_avx512(const char *block, std::size_t bytes) {
     __m512i sums[4] = {};
     for (std::size_t i = 0; i < bytes; i += 256) {
@@ -39,6 +56,9 @@ void read_sse2(const char *block, std::size_t bytes) {
     }
     asm volatile("" : : "x"(sums[0]), "x"(sums[1]), "x"(sums[2]), "x"(sums[3]));
 }
+
+auto widest_read() { return __builtin_cpu_supports("avx512f") ? read_avx512 : __builtin_cpu_supports("avx2") ? read_avx2 : read_sse2; }
+#endif
 
 // Bytes per nanosecond of the fastest call that fits the time.
 template <typename Move>
@@ -68,7 +88,7 @@ constexpr std::size_t granule = 4096;
 
 double read_bandwidth(std::size_t bytes, double seconds) {
     const std::vector<char> block(bytes / granule * granule, 1);
-    const auto read = __builtin_cpu_supports("avx512f") ? read_avx512 : __builtin_cpu_supports("avx2") ? read_avx2 : read_sse2;
+    const auto read = widest_read();
     return fastest(block.size(), seconds, [&] { read(block.data(), block.size()); });
 }
 

@@ -1,7 +1,11 @@
-// Twelve independent chains: more than the latency times the number of multipliers of any x86.
+// Independent chains: more than the latency times the number of multipliers, twelve on any x86, twenty-four on any ARM.
 #include "peak.h"
 
+#ifdef __aarch64__
+#include <arm_neon.h>
+#else
 #include <immintrin.h>
+#endif
 
 #include <algorithm>
 #include <chrono>
@@ -12,10 +16,31 @@
 namespace sepconv::bench {
 namespace {
 
-constexpr int chains = 12, rounds = 2000;
+constexpr int rounds = 2000;
 
 // In assembly, so that the compiler neither merges nor moves the chains. `STEP` is one multiply-add on one of them.
-#define SEPCONV_CHAINS(STEP) STEP(0) STEP(1) STEP(2) STEP(3) STEP(4) STEP(5) STEP(6) STEP(7) STEP(8) STEP(9) STEP(10) STEP(11)
+#define SEPCONV_TWELVE(STEP, i) \
+    STEP(i##0) STEP(i##1) STEP(i##2) STEP(i##3) STEP(i##4) STEP(i##5) STEP(i##6) STEP(i##7) STEP(i##8) STEP(i##9) STEP(i##a) STEP(i##b)
+
+#ifdef __aarch64__
+constexpr int chains = 24;
+#define SEPCONV_CHAINS(STEP) SEPCONV_TWELVE(STEP, x) SEPCONV_TWELVE(STEP, y)
+
+void multiply_add_neon() {
+    const float32x4_t factor = vdupq_n_f32(0.999f), start = vdupq_n_f32(1e-3f);
+#define SEPCONV_START(i) float32x4_t a##i = start;
+    SEPCONV_CHAINS(SEPCONV_START)
+    for (int round = 0; round < rounds; round++) {
+#define SEPCONV_STEP(i) asm volatile("fmla %0.4s, %1.4s, %2.4s" : "+w"(a##i) : "w"(factor), "w"(start));
+        SEPCONV_CHAINS(SEPCONV_STEP)
+    }
+#undef SEPCONV_START
+#undef SEPCONV_STEP
+}
+
+#else
+constexpr int chains = 12;
+#define SEPCONV_CHAINS(STEP) SEPCONV_TWELVE(STEP, )
 
 __attribute__((target("avx512f"))) void multiply_add_avx512() {
     const __m512 x = _mm512_set1_ps(0.999f), y = _mm512_set1_ps(1e-3f);
@@ -59,18 +84,23 @@ void multiply_and_add_sse41() {
         SEPCONV_ADD(7);
         SEPCONV_MULTIPLY(8);
         SEPCONV_ADD(9);
-        SEPCONV_MULTIPLY(10);
-        SEPCONV_ADD(11);
+        SEPCONV_MULTIPLY(a);
+        SEPCONV_ADD(b);
     }
 #undef SEPCONV_START
 #undef SEPCONV_MULTIPLY
 #undef SEPCONV_ADD
 }
+#endif
 
 }  // namespace
 
 double peak(const std::string &target, int repetitions, int threads) {
+#ifdef __aarch64__
+    const auto run = multiply_add_neon;
+#else
     const auto run = target == "avx512" ? multiply_add_avx512 : target == "avx2" ? multiply_add_avx2 : multiply_and_add_sse41;
+#endif
     const double lanes = target == "avx512" ? 16 : target == "avx2" ? 8 : 4, operations = target == "sse41" ? 1 : 2;
     return together(threads, [&] {
         double least = std::numeric_limits<double>::infinity();

@@ -4,6 +4,27 @@ set(SEPCONV_EMIT "" CACHE STRING "What to emit beside each object and its assemb
 
 set(SEPCONV_PIPELINES_FROM "" CACHE PATH "Another build of this tree whose compiled pipelines are taken instead of compiling them again")
 
+# sepconv_machine(ARCHITECTURE SYSTEM): what Halide calls the machine that is built for.
+function(sepconv_machine architecture system)
+    if(CMAKE_SYSTEM_PROCESSOR MATCHES "^(x86_64|AMD64|amd64)$")
+        set(${architecture} x86-64 PARENT_SCOPE)
+    elseif(CMAKE_SYSTEM_PROCESSOR MATCHES "^(aarch64|arm64|ARM64)$")
+        set(${architecture} arm-64 PARENT_SCOPE)
+    else()
+        message(FATAL_ERROR "CMAKE_SYSTEM_PROCESSOR: expected x86_64 or aarch64, found ${CMAKE_SYSTEM_PROCESSOR}")
+    endif()
+    if(CMAKE_SYSTEM_NAME MATCHES "^(Linux|Android|Windows)$")
+        string(TOLOWER ${CMAKE_SYSTEM_NAME} name)
+    elseif(CMAKE_SYSTEM_NAME STREQUAL "Darwin")
+        set(name osx)
+    elseif(CMAKE_SYSTEM_NAME STREQUAL "iOS")
+        set(name ios)
+    else()
+        message(FATAL_ERROR "CMAKE_SYSTEM_NAME: expected Linux, Android, Windows, Darwin or iOS, found ${CMAKE_SYSTEM_NAME}")
+    endif()
+    set(${system} ${name} PARENT_SCOPE)
+endfunction()
+
 # sepconv_pipelines(TABLE GENERATORS): sets in the caller's scope, and as properties of the target sepconv_pipelines,
 # the objects (SEPCONV_OBJECTS), the folder of the registry (SEPCONV_REGISTRY_DIR), and the folder of the objects, their assembly and logs
 # (SEPCONV_COMPILED_DIR).
@@ -18,7 +39,9 @@ function(sepconv_pipelines table generators)
         cmake_path(ABSOLUTE_PATH SEPCONV_PIPELINES_FROM BASE_DIRECTORY ${CMAKE_SOURCE_DIR} OUTPUT_VARIABLE other)
         cmake_path(RELATIVE_PATH CMAKE_CURRENT_BINARY_DIR BASE_DIRECTORY ${CMAKE_BINARY_DIR} OUTPUT_VARIABLE here)
         set(compiled ${other}/${here}/pipelines)
-        set_target_properties(${generators} PROPERTIES EXCLUDE_FROM_ALL TRUE)
+        if(NOT CMAKE_CROSSCOMPILING)
+            set_target_properties(${generators} PROPERTIES EXCLUDE_FROM_ALL TRUE)
+        endif()
     endif()
     # The assembly is what tests/assembly reads, the log what scripts/pipelines adds up; together they take an eighth of the object's time.
     set(emit object,assembly,compiler_log)
@@ -28,15 +51,27 @@ function(sepconv_pipelines table generators)
     # Without asserts and bounds queries: the runtime checks every shape before it calls. Nothing then needs Halide's runtime.
     set(features no_runtime-no_asserts-no_bounds_query)
 
+    sepconv_machine(machine system)
     string(JSON target_count LENGTH "${json}" targets)
     math(EXPR last_target "${target_count} - 1")
+    set(built)
     set(objects)
     set(registry "")
     foreach(t RANGE ${last_target})
+        string(JSON architecture GET "${json}" targets ${t} architecture)
+        if(NOT architecture STREQUAL machine)
+            continue()
+        endif()
+        list(APPEND built ${t})
         string(JSON target_${t} GET "${json}" targets ${t} name)
-        string(JSON halide_${t} GET "${json}" targets ${t} halide)
+        string(JSON instructions GET "${json}" targets ${t} features)
         string(JSON lanes_${t} GET "${json}" targets ${t} lanes)
-        string(APPEND registry "SEPCONV_TARGET(${target_${t}}, \"${halide_${t}}\", ${lanes_${t}})\n")
+        string(JSON sums GET "${json}" targets ${t} sums)
+        set(halide_${t} ${machine}-${system})
+        if(instructions)
+            string(APPEND halide_${t} -${instructions})
+        endif()
+        string(APPEND registry "SEPCONV_TARGET(${target_${t}}, \"${halide_${t}}\", ${lanes_${t}}, ${sums})\n")
     endforeach()
 
     string(JSON row_count LENGTH "${json}" rows)
@@ -50,7 +85,7 @@ function(sepconv_pipelines table generators)
         string(JSON params GET "${row}" params)
         string(JSON param_count LENGTH "${params}")
         math(EXPR last_param "${param_count} - 1")
-        foreach(t RANGE ${last_target})
+        foreach(t ${built})
             if(NOT row_targets MATCHES "\"${target_${t}}\"")
                 continue()
             endif()
@@ -98,7 +133,7 @@ function(sepconv_pipelines table generators)
     if(NOT SEPCONV_PIPELINES_FROM)
         add_custom_command(
             OUTPUT ${runtime}
-            COMMAND ${generators} -r sepconv_halide_runtime -e object -o ${folder} target=x86-64-linux
+            COMMAND ${generators} -r sepconv_halide_runtime -e object -o ${folder} target=${machine}-${system}
             DEPENDS ${generators}
             COMMENT "Halide runtime"
             VERBATIM)

@@ -34,17 +34,19 @@ public:
     void generate() {
         if (channels_first) {
             q = RDom(0, full, "q");
+            staged(i, j, k) = panel(i, j, k);
             accumulated = sepconv::pointwise_stage({pixel, filter}, bias(filter),
-                                                   {{q, scratch(pixel, q.x, 0), panel(filter % int(rows), q.x, filter / int(rows))}},
+                                                   {{q, scratch(pixel, q.x, 0), staged(filter % int(rows), q.x, filter / int(rows))}},
                                                    sepconv::keep_order(target));
             output(pixel, filter) = sepconv::clamped_stage(accumulated(pixel, filter), low, high);
         } else {
             const int width = int(vectors) * int(lanes);
             q = RDom(0, int(pixel_stride), 0, full, "q");
             tail = RDom(0, tail_lanes, 0, tails, "tail");
+            staged(i, j, k) = scratch(i, j, k);
             accumulated = sepconv::pointwise_stage(
                 {filter, pixel}, bias(filter),
-                {{q, scratch(q.x, pixel, q.y), panel(filter % width, q.y * int(pixel_stride) + q.x, filter / width)},
+                {{q, staged(q.x, pixel, q.y), panel(filter % width, q.y * int(pixel_stride) + q.x, filter / width)},
                  {tail, scratch(tail_first + tail.x, pixel, full + tail.y),
                   panel(filter % width, full * int(pixel_stride) + tail.y * tail_lanes + tail.x, filter / width)}},
                 sepconv::keep_order(target));
@@ -65,19 +67,28 @@ public:
         scratch.dim(0).set_stride(1);
         output.dim(0).set_min(0).set_stride(1);
         output.dim(1).set_min(0);
-        if (channels_first) {
-            sepconv::schedule_pointwise_tile_channels_first(output, accumulated, pixel, filter, q, lanes, vectors, rows);
-        } else {
+        if (!channels_first) {
             scratch.dim(0).set_extent(pixel_stride);
             scratch.dim(1).set_stride(pixel_stride);
+        }
+        // Where nothing is by lane, `staged` is read where it lies.
+        const bool by_lane = sepconv::multiplies_by_lane(target);
+        if (channels_first && by_lane) {
+            sepconv::schedule_pointwise_tile_channels_first_by_lane(output, accumulated, staged, pixel, filter, q, lanes, vectors, rows);
+        } else if (channels_first) {
+            sepconv::schedule_pointwise_tile_channels_first(output, accumulated, pixel, filter, q, lanes, vectors, rows);
+        } else if (by_lane) {
+            sepconv::schedule_pointwise_tile_by_lane(output, accumulated, staged, filter, pixel, q, tail, lanes, pixel_stride, vectors,
+                                                     rows);
+        } else {
             sepconv::schedule_pointwise_tile(output, accumulated, filter, pixel, q, tail, lanes, vectors, rows);
         }
     }
 
 private:
-    Var filter{"filter"}, pixel{"pixel"};
+    Var filter{"filter"}, pixel{"pixel"}, i{"i"}, j{"j"}, k{"k"};
     RDom q, tail;
-    Func accumulated;
+    Func staged{"staged"}, accumulated;
 };
 
 }  // namespace

@@ -56,18 +56,16 @@ const Row *find_row(const BuiltTarget &target, Stage stage, const RowParams &wan
 }
 
 // What a block of rows × vectors accumulators costs, in pixels of work. Few accumulators leave the multipliers waiting for each other
-// (measured; ten on AVX2 6 % more than twelve; 20 and more overlap less with the next block when the reduction is short).
-double block_cost(int rows, int vectors, int lanes, std::int64_t reduction) {
+// (measured on x86; ten on AVX2 6 % more than twelve; 20 and more overlap less with the next block when the reduction is short).
+double block_cost(int rows, int vectors, const BuiltTarget &target, std::int64_t reduction) {
     const int accumulators = rows * vectors;
     double factor = 1;
     if (accumulators >= 20) {
         factor = reduction < 256 ? 1.04 : 1.01;
-    } else if (accumulators < 14 && lanes == 16) {
-        factor = accumulators >= 10 ? 1.1 : accumulators >= 8 ? 1.25 : 10.0 / accumulators;
-    } else if (accumulators < 12 && lanes == 8) {
-        factor = accumulators >= 10 ? 1.06 : 10.0 / accumulators;
-    } else if (accumulators < 10) {
-        factor = 10.0 / accumulators;
+    } else if (accumulators < target.sums) {
+        factor = accumulators >= 10                        ? (target.lanes == 16 ? 1.1 : 1.06)
+                 : accumulators >= 8 && target.lanes == 16 ? 1.25
+                                                           : 10.0 / accumulators;
     }
     return rows * factor + 0.25;
 }
@@ -85,7 +83,7 @@ PixelCover cover_pixels(const BuiltTarget &target, const PanelRun &run, std::int
     for (const Row &a : rows) {
         if (!candidate(a) || a.params.rows > pixels) continue;
         const int rows_a = a.params.rows;
-        const double cost_a = block_cost(rows_a, run.vectors, run.lanes, reduction);
+        const double cost_a = block_cost(rows_a, run.vectors, target, reduction);
         const double alone = static_cast<double>(ceil_div(pixels, rows_a)) * cost_a + call;
         if (alone < least) {
             least = alone;
@@ -94,7 +92,7 @@ PixelCover cover_pixels(const BuiltTarget &target, const PanelRun &run, std::int
         for (const Row &b : rows) {
             if (!candidate(b) || b.params.rows >= rows_a) continue;
             const int rows_b = b.params.rows;
-            const double cost_b = block_cost(rows_b, run.vectors, run.lanes, reduction);
+            const double cost_b = block_cost(rows_b, run.vectors, target, reduction);
             for (std::int64_t blocks = std::max<std::int64_t>(1, pixels / rows_a - 2); blocks <= pixels / rows_a; blocks++) {
                 const std::int64_t rest = pixels - blocks * rows_a, start = std::min(blocks * rows_a, pixels - rows_b);
                 if (rest <= 0) continue;

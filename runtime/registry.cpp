@@ -6,7 +6,7 @@
 #include <cstdint>
 #include <utility>
 
-#define SEPCONV_TARGET(name, halide, lanes)
+#define SEPCONV_TARGET(...)
 #define SEPCONV_ROW(stage, name, target, covers, ...) SEPCONV_DECLARE_##stage(sepconv_##name##_##target)
 #define SEPCONV_DECLARE_padded(symbol) int symbol(halide_buffer_t *, int, int, int, int, int, halide_buffer_t *);
 #define SEPCONV_DECLARE_depthwise(symbol) int symbol(halide_buffer_t *, halide_buffer_t *, int, int, int, int, int, int, halide_buffer_t *);
@@ -46,7 +46,7 @@ constexpr Row with(Row row, MovedFunction function) {
 }
 
 constexpr BuiltTarget targets[] = {
-#define SEPCONV_TARGET(name, halide, lanes) {#name, halide, lanes},
+#define SEPCONV_TARGET(name, halide, lanes, sums) {#name, halide, lanes, sums},
 #define SEPCONV_ROW(...)
 #include "sepconv_registry.inc"
 #undef SEPCONV_TARGET
@@ -94,7 +94,8 @@ constexpr Feature features[] = {{"sse41", halide_target_feature_sse41},
                                 {"fma", halide_target_feature_fma},
                                 {"f16c", halide_target_feature_f16c},
                                 {"avx512", halide_target_feature_avx512},
-                                {"avx512_skylake", halide_target_feature_avx512_skylake}};
+                                {"avx512_skylake", halide_target_feature_avx512_skylake},
+                                {"arm_fp16", halide_target_feature_arm_fp16}};
 
 }  // namespace
 

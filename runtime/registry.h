@@ -58,6 +58,7 @@ struct BuiltTarget {
     const char *name;
     const char *halide;
     int lanes;
+    int sums;  ///< that must be open at once to keep the multipliers busy
 };
 
 /// Every row as built for every target, and the targets, best first.

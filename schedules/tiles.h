@@ -34,4 +34,18 @@ void schedule_pointwise_tile(Halide::Func output, Halide::Func accumulated, Hali
 void schedule_pointwise_tile_channels_first(Halide::Func output, Halide::Func accumulated, Halide::Var pixel, Halide::Var filter,
                                             Halide::RDom q, int lanes, int vectors, int rows);
 
+/// Whether a multiply-add takes one lane of a register as a factor.
+inline bool multiplies_by_lane(const Halide::Target &target) { return target.arch == Halide::Target::ARM && target.bits == 64; }
+
+/// The product for such a target.
+/// @param staged  (step of a block, pixel, block): the scratch, as vectors whose lanes are the factors
+/// @param steps   of a block
+void schedule_pointwise_tile_by_lane(Halide::Func output, Halide::Func accumulated, Halide::Func staged, Halide::Var filter,
+                                     Halide::Var pixel, Halide::RDom q, Halide::RDom tail, int lanes, int steps, int vectors, int rows);
+
+/// The same with vectors of pixels and rows of filters.
+/// @param staged  (filter of a group, step, group): the panel
+void schedule_pointwise_tile_channels_first_by_lane(Halide::Func output, Halide::Func accumulated, Halide::Func staged, Halide::Var pixel,
+                                                    Halide::Var filter, Halide::RDom q, int lanes, int vectors, int rows);
+
 }  // namespace sepconv

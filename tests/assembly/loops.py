@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""The inner loops of x86 assembly that Halide emitted: what they hold in registers, and how busy they keep the multipliers.
+"""The inner loops of assembly that Halide emitted for x86 or 64-bit ARM: what they hold in registers, and how busy they keep the
+multipliers.
 
     tests/assembly/loops.py build/release/generators/pipelines/sepconv_pointwise_2x7_avx512.s
     tests/assembly/loops.py --cpu skylake-avx512,znver4 FILE.s...
@@ -21,16 +22,48 @@ from pathlib import Path
 # The models that a loop is tried on by default. LLVM 19 has none of a large CPU before AVX; that of Sandy Bridge stands for SSE4.1. Its
 # models of the other CPUs with AVX-512 don't fit: those of skylake-avx512 and icelake-server count a load into one of the upper registers as
 # two operations, and that of znver4 lets a broadcast take a pipe that multiplies (it gives the product of 2 x 7 67 %, measured are 97 %).
-CPUS = {"avx512": ["sapphirerapids"], "avx2": ["haswell", "skylake", "znver3"], "sse41": ["sandybridge"]}
+CPUS = {"avx512": ["sapphirerapids"], "avx2": ["haswell", "skylake", "znver3"], "sse41": ["sandybridge"],
+        "neon": ["cortex-a76", "neoverse-n1", "neoverse-v1", "neoverse-v2", "apple-m1"]}
+CPUS["neon_fp16"] = CPUS["neon"]
 
 # LLVM's models have one pipe for 512 bits; the servers have two, like all for 256 bits, and Zen 4 does everything of 512 bits in two halves.
 # So these loops are given to a model with vectors of 256 bits.
 HALVED = re.compile(r"v(?:mov[au]ps|broadcastss|fn?m|add|sub|mul|min|max)")
 
-VECTOR = re.compile(r"%[xyz]mm\d+")
-MULTIPLY = re.compile(r"v?fn?m(?:add|sub)\d+ps$|v?mulps$")
-ADD = re.compile(r"v?addps$")
-SUM = re.compile(r"v?fn?m(?:add|sub)\d+ps$|v?addps$")
+
+
+@dataclass(frozen=True)
+class Syntax:
+    """How an architecture's assembly is written."""
+    comment: str
+    jump: re.Pattern  # with the label as its group
+    vector: re.Pattern  # a vector register, or a scalar in one
+    store: re.Pattern  # an instruction that writes memory; None: whether an instruction does is told by its last operand
+    multiply: re.Pattern  # whether or not the addition is fused, of whole vectors
+    add: re.Pattern
+    triple: list[str]  # llvm-mca's options
+
+    def operation(self, line):
+        """The instruction's name, on ARM with the elements of its first operand: fmla.4s."""
+        words = line.split(None, 1)
+        element = re.match(r"v\d+(\.\d+[shd])\b", words[1]) if len(words) > 1 else None
+        return words[0] + (element[1] if element else "")
+
+    def alone(self, line):
+        """The same operation on registers only, for the model to say what it costs by itself."""
+        if self.store is not None:
+            return line  # where only loads and stores reach memory
+        operation, register = line.split()[0], self.vector.findall(line)[-1]
+        return f"{operation} " + ", ".join([register] * (3 if operation.startswith("v") else 2))
+
+
+X86 = Syntax("#", re.compile(r"\s+j\w+\s+(\.LBB\d+_\d+)"), re.compile(r"%[xyz]mm\d+"), None,
+             re.compile(r"v?fn?m(?:add|sub)\d+ps$|v?mulps$"), re.compile(r"v?addps$"), ["-mtriple=x86_64"])
+# Neither a scalar's multiplication nor one of a half vector counts.
+ARM = Syntax("//", re.compile(r"\s+(?:b(?:\.\w+)?|cbn?z\s+\w+,|tbn?z\s+\w+, #\d+,)\s+(\.LBB\d+_\d+)"),
+             re.compile(r"\b[vqdsh]\d+(?:\.\w+)?(?:\[\d+\])?"), re.compile(r"st"),
+             re.compile(r"fm(?:la|ls|ul)\.(?:4s|8h)$"), re.compile(r"fadd\.(?:4s|8h)$"),
+             ["-mtriple=aarch64", "-mattr=+fullfp16"])
 
 
 @dataclass
@@ -39,48 +72,61 @@ class Loop:
     name: str  # Halide's, of the loop in the source
     body: list[str] = field(repr=False)  # instructions, with the jump back
     frame: str = field(repr=False)  # the registers that point into the stack, as an expression
+    syntax: Syntax = field(repr=False)
 
     def named(self, pattern):
-        return [line for line in self.body if pattern.match(line.split()[0])]
+        return [line for line in self.body if pattern.match(self.syntax.operation(line))]
 
     @property
     def multiplications(self):
         """Multiplications of whole vectors, whether or not the addition is fused."""
-        return [line for line in self.named(MULTIPLY) if VECTOR.search(line)]
+        return [line for line in self.named(self.syntax.multiply) if self.syntax.vector.search(line)]
 
     @property
     def stack_reads(self):
         """Instructions that read a vector, or a scalar into one, from the stack."""
-        return [line for line in self._on_stack() if VECTOR.search(line.split(",")[-1])]
+        return [line for line in self._on_stack() if not self._stores(line)]
 
     @property
     def stack_writes(self):
         """Instructions that write a vector to the stack, the register allocator's or the pipeline's own."""
-        return [line for line in self._on_stack() if not VECTOR.search(line.split(",")[-1])]
+        return [line for line in self._on_stack() if self._stores(line)]
+
+    def _stores(self, line):
+        if self.syntax.store is not None:
+            return self.syntax.store.match(line) is not None
+        return not self.syntax.vector.search(line.split(",")[-1])
 
     def _on_stack(self):
-        address = re.compile(rf"\({self.frame}[,)]")
-        return [line for line in self.body if VECTOR.search(line) and address.search(line)]
+        address = re.compile(self.frame)
+        return [line for line in self.body if self.syntax.vector.search(line) and address.search(line)]
 
 
 def inner_loops(path):
     """The innermost loops of a file that have multiplications of vectors, in its order."""
-    lines = Path(path).read_text().splitlines()
+    text = Path(path).read_text()
+    lines = text.splitlines()
+    syntax = X86 if "%rsp" in text else ARM
     labels, loops = {}, []
-    frame = "%rsp"
+    frame = r"\(%rsp[,)]" if syntax is X86 else r"\[sp[,\]]"
     start = -1  # of the loop found last
     for i, line in enumerate(lines):
-        if label := re.match(r"(\.LBB\d+_\d+):(?:\s*# %(.*))?", line):
+        if label := re.match(rf"(\.LBB\d+_\d+):(?:\s*{syntax.comment} %(.*))?", line):
             labels[label[1]] = i, (label[2] or "").strip('"')
-        elif re.match(r"\s*\.cfi_startproc", line):
-            frame = "%rsp"
-        elif re.match(r"\s+movq\s+%rsp, %rbp", line):
-            frame = "%r[sb]p"  # a function that aligns its stack
-        elif (jump := re.match(r"\s+j\w+\s+(\.LBB\d+_\d+)", line)) and jump[1] in labels:
+        elif syntax is X86 and re.match(r"\s*\.cfi_startproc", line):
+            frame = r"\(%rsp[,)]"
+        elif syntax is X86 and re.match(r"\s+movq\s+%rsp, %rbp", line):
+            frame = r"\(%r[sb]p[,)]"  # a function that aligns its stack
+        elif syntax is ARM and re.match(r"\s+\.cfi_startproc", line):
+            frame = r"\[sp[,\]]"
+        elif syntax is ARM and re.match(r"\s+(?:mov|add)\s+x29, sp\b", line):
+            frame = r"\[(?:sp|x29)[,\]]"
+        elif (jump := syntax.jump.match(line)) and jump[1] in labels:
             begin, name = labels[jump[1]]
             if begin > start:  # else another loop lies inside
-                body = [text for text in (code.split("#")[0].strip() for code in lines[begin + 1 : i + 1]) if text and text[0] != "."]
-                loops.append(Loop(jump[1], name, [text for text in body if not text.endswith(":")], frame))
+                body = [text for text in (code.split(syntax.comment)[0].strip() for code in lines[begin + 1 : i + 1])
+                        if text and text[0] != "."]
+                loops.append(Loop(jump[1], name, [text for text in body if not text.endswith(":")], frame, syntax))
                 start = begin
     return [loop for loop in loops if loop.multiplications]
 
@@ -109,17 +155,13 @@ def busy(loops, cpu, mca):
     if not loops:
         return []
     turns = 500
+    syntax = loops[0].syntax
     regions = []
     for loop in loops:
         regions.append([line.replace("zmm", "ymm").replace("1to16", "1to8") if HALVED.match(line) else line for line in loop.body])
-        alone = []
-        for line in loop.multiplications + loop.named(ADD):
-            line = line.replace("zmm", "ymm")
-            operation, register = line.split()[0], VECTOR.findall(line)[-1]
-            alone.append(f"{operation} " + ", ".join([register] * (3 if operation.startswith("v") else 2)))
-        regions.append(alone)
+        regions.append([syntax.alone(line.replace("zmm", "ymm")) for line in loop.multiplications + loop.named(syntax.add)])
     text = "".join(f"# LLVM-MCA-BEGIN {i}\n" + "\n".join(body) + "\n# LLVM-MCA-END\n" for i, body in enumerate(regions))
-    command = [mca, f"-mcpu={cpu}", "-mtriple=x86_64", f"-iterations={turns}", "-json", "-resource-pressure=0"]
+    command = [mca, f"-mcpu={cpu}", *syntax.triple, f"-iterations={turns}", "-json", "-resource-pressure=0"]
     ran = subprocess.run(command, input=text, capture_output=True, text=True)
     if ran.returncode != 0 or ran.stderr:
         raise ValueError(f"llvm-mca -mcpu={cpu}: {ran.stderr.strip().splitlines()[0]}")
@@ -135,6 +177,8 @@ def busy(loops, cpu, mca):
 def features(loops):
     """The entry of CPUS for a file's loops."""
     text = "\n".join(line for loop in loops for line in loop.body)
+    if loops and loops[0].syntax is ARM:
+        return "neon_fp16" if ".8h" in text else "neon"
     return "avx512" if re.search(r"%zmm|%[xy]mm(?:1[6-9]|2\d|3[01])|\{%k|\{1to", text) else "avx2" if "vfm" in text else "sse41"
 
 

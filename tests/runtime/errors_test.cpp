@@ -114,8 +114,10 @@ TEST(MakingALayer, RefusesWeightsWithoutValues) {
 
 TEST(Target, UnknownNameListsTheKnownOnes) {
     const RandomLayer one = layer_for();
-    EXPECT_THAT(refusal<TargetError>([&] { const Layer layer(one.config, one.weights(), "mmx"); }),
-                AllOf(HasSubstr("mmx"), HasSubstr("avx512"), HasSubstr("avx2"), HasSubstr("sse41")));
+    const std::string message = refusal<TargetError>([&] { const Layer layer(one.config, one.weights(), "mmx"); });
+    EXPECT_THAT(message, HasSubstr("mmx"));
+    for (const Target &target : targets()) EXPECT_THAT(message, HasSubstr(target.name));
+    EXPECT_GT(targets().size(), 0u);
 }
 
 TEST(Target, OneThatThisCpuLacksIsRefused) {

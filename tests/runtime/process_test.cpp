@@ -2,7 +2,9 @@
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <unistd.h>
+#ifndef __aarch64__
 #include <xmmintrin.h>
+#endif
 
 #include <array>
 #include <cfenv>
@@ -63,11 +65,20 @@ TEST(Process, LocaleIsLeftAlone) {
     EXPECT_EQ(std::setlocale(LC_ALL, nullptr), before);  // NOLINT(concurrency-mt-unsafe)
 }
 
-// MXCSR holds the rounding and what becomes of subnormals; its lowest six bits only say what has happened.
-std::uint32_t float_control() { return _mm_getcsr() & ~std::uint32_t(0x3F); }
+// The rounding and what becomes of subnormals.
+#ifdef __aarch64__
+std::uint64_t float_control() {
+    std::uint64_t control;
+    asm volatile("mrs %0, fpcr" : "=r"(control));
+    return control;
+}
+#else
+// MXCSR's lowest six bits only say what has happened.
+std::uint64_t float_control() { return _mm_getcsr() & ~std::uint32_t(0x3F); }
+#endif
 
 TEST(Process, RoundingAndSubnormalsAreLeftAlone) {
-    const std::uint32_t before = float_control();
+    const std::uint64_t before = float_control();
     use_the_library();
     EXPECT_EQ(float_control(), before);
     EXPECT_EQ(std::fegetround(), FE_TONEAREST);

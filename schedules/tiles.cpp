@@ -1,0 +1,80 @@
+// Schedules of the functions over a tile that are the same on every CPU: the copies and the depthwise stage. CPUs differ in the numbers
+// that the table of pipelines gives.
+#include "schedules/tiles.h"
+
+using namespace Halide;
+
+namespace sepconv {
+
+void schedule_padded_tile(Func strip, Var lane, Var block, RVar inside_x, RVar inside_y, int lanes, bool by_value) {
+    strip.vectorize(lane, lanes);
+    const int margins = 4;
+    for (int i = 0; i < margins; i++) {
+        strip.update(i).vectorize(lane, lanes);
+    }
+    if (!by_value) {
+        strip.update(margins).reorder(lane, inside_x, block, inside_y).vectorize(lane, lanes);
+    } else {
+        strip.update(margins).unscheduled();
+        strip.update(margins + 1).unscheduled();
+    }
+}
+
+void schedule_copied_tile(Func strip, Var x, int lanes) { strip.vectorize(x, lanes, TailStrategy::ShiftInwards); }
+
+void schedule_transposed_tile(Func from, Func to, Var i, Var j, int lanes) {
+    if (lanes == 1) return;
+    Var io("io"), ii("ii"), jo("jo"), ji("ji");
+    to.split(i, io, ii, lanes, TailStrategy::ShiftInwards)
+        .split(j, jo, ji, lanes, TailStrategy::ShiftInwards)
+        .reorder(ii, ji, io, jo)
+        .vectorize(ii)
+        .unroll(ji);
+    Func block = from.in(to);
+    const std::vector<Var> dimensions = block.args();  // j, k, i
+    block.compute_at(to, io).store_in(MemoryType::Stack).vectorize(dimensions[0]).unroll(dimensions[2]);
+}
+
+void schedule_depthwise_tile(Func scratch, Func sum, RDom taps, const std::vector<Var> &dimensions, int lanes, int together,
+                             bool window_known, bool one_by_one) {
+    const Var lane = dimensions[0], x = dimensions[1], y = dimensions[2], multiplier = dimensions[3], block = dimensions[4];
+    Var outer("outer"), inner("inner"), band("band"), row("row");
+    scratch.bound(lane, 0, lanes)
+        .split(x, outer, inner, together, together > 1 ? TailStrategy::ShiftInwards : TailStrategy::RoundUp)
+        .vectorize(lane)
+        .unroll(inner);
+    if (one_by_one) {
+        // A block's rows are next to each other, and in the first-level cache.
+        scratch.reorder(lane, inner, outer, y, multiplier, block);
+        sum.compute_at(scratch, outer);
+    } else {
+        // In the image, other channels lie between the pixels of a block: all blocks of a few pixels come before the next pixels, so
+        // that memory is read in its order, and a few rows together, so that a line is read once for all of them.
+        constexpr int rows = 4;
+        scratch.split(y, band, row, rows, TailStrategy::GuardWithIf).reorder(lane, inner, row, block, outer, band, multiplier);
+        sum.compute_at(scratch, row);
+    }
+    sum.store_in(MemoryType::Stack).bound_extent(x, together).bound_extent(lane, lanes).vectorize(lane).unroll(x);
+    sum.update().reorder(lane, x, taps.x, taps.y).vectorize(lane).unroll(x);
+    if (window_known) {
+        sum.update().unroll(taps.x).unroll(taps.y);
+    }
+}
+
+void schedule_depthwise_tile_channels_first(Func scratch, Func sum, RDom taps, const std::vector<Var> &dimensions, int lanes, int together,
+                                            bool window_known) {
+    const Var x = dimensions[0], y = dimensions[1], multiplier = dimensions[2], c = dimensions[3], unused = dimensions[4];
+    Var xo("xo"), xi("xi"), yo("yo"), yi("yi");
+    scratch.split(x, xo, xi, lanes, TailStrategy::ShiftInwards)
+        .split(y, yo, yi, together, together > 1 ? TailStrategy::ShiftInwards : TailStrategy::RoundUp)
+        .reorder(xi, yi, xo, yo, multiplier, c, unused)
+        .vectorize(xi)
+        .unroll(yi);
+    sum.compute_at(scratch, xo).store_in(MemoryType::Stack).bound_extent(x, lanes).bound_extent(y, together).vectorize(x).unroll(y);
+    sum.update().reorder(x, y, taps.x, taps.y).vectorize(x).unroll(y);
+    if (window_known) {
+        sum.update().unroll(taps.x).unroll(taps.y);
+    }
+}
+
+}  // namespace sepconv
