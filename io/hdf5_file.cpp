@@ -13,6 +13,7 @@
 #include "hdf5_structure.h"
 #include "message.h"
 #include "sepconv/error.h"
+#include "sepconv/float16.h"
 
 namespace sepconv::io {
 
@@ -520,7 +521,7 @@ Array Hdf5File::read(const std::string &path, Allowance &allowance, const std::f
             for (std::uint64_t i = 0; narrow && i < found.count; ++i) {
                 const unsigned low = narrow_values[2 * i + (big ? 1 : 0)], high = narrow_values[2 * i + (big ? 0 : 1)];
                 const auto bits = static_cast<std::uint16_t>(high << 8 | low);
-                array.values[i] = element == Element::float16 ? from_float16(bits) : from_bfloat16(bits);
+                array.values[i] = element == Element::float16 ? static_cast<float>(float16::from_bits(bits)) : from_bfloat16(bits);
             }
         }
     }

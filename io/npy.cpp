@@ -13,6 +13,7 @@
 
 #include "message.h"
 #include "sepconv/error.h"
+#include "sepconv/float16.h"
 
 namespace sepconv {
 
@@ -182,7 +183,9 @@ Bits bits_at(const char *from, bool swapped) {
 void convert(const char *from, std::size_t count, ElementFormat format, float *to) {
     switch (format.bytes) {
         case 2:
-            for (std::size_t i = 0; i < count; ++i) to[i] = from_float16(bits_at<std::uint16_t>(from + 2 * i, format.swapped));
+            for (std::size_t i = 0; i < count; ++i) {
+                to[i] = static_cast<float>(float16::from_bits(bits_at<std::uint16_t>(from + 2 * i, format.swapped)));
+            }
             break;
         case 4:
             for (std::size_t i = 0; i < count; ++i) to[i] = std::bit_cast<float>(bits_at<std::uint32_t>(from + 4 * i, format.swapped));
