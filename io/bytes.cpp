@@ -8,6 +8,7 @@
 
 #include "message.h"
 #include "sepconv/error.h"
+#include "sepconv/float16.h"
 
 namespace sepconv::io {
 
@@ -37,13 +38,17 @@ std::uint64_t element_count(const std::vector<std::int64_t> &shape, const std::s
     return static_cast<std::uint64_t>(count);
 }
 
-void reserve(std::vector<float> &values, std::uint64_t count, const std::string &name) {
+template <typename T>
+void reserve(std::vector<T> &values, std::uint64_t count, const std::string &name) {
     try {
         values.reserve(count);
     } catch (const std::exception &) {  // bad_alloc, or length_error for more than a vector can count
         throw FileError(fmt::format("{}: not enough memory for {} values", name, count));
     }
 }
+
+template void reserve(std::vector<float> &values, std::uint64_t count, const std::string &name);
+template void reserve(std::vector<float16> &values, std::uint64_t count, const std::string &name);
 
 float from_bfloat16(std::uint16_t bits) { return std::bit_cast<float>(std::uint32_t(bits) << 16); }
 

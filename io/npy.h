@@ -9,5 +9,6 @@ namespace sepconv::io {
 /// Reads one array, and leaves the source behind its last byte.
 /// @throws FileError
 Array read_npy(const ByteSource &source, Allowance &allowance, const std::function<void(const std::string &)> &warn);
+Float16Array read_npy_float16(const ByteSource &source, Allowance &allowance, const std::function<void(const std::string &)> &warn);
 
 }  // namespace sepconv::io
