@@ -495,7 +495,8 @@ std::vector<std::int64_t> Hdf5File::shape(const std::string &path) const {
     return opened_->dataset_extents(dataset.get(), path).shape;
 }
 
-Array Hdf5File::read(const std::string &path, Allowance &allowance, const std::function<void(const std::string &)> &warn) const {
+Array Hdf5File::read(const std::string &path, Allowance &allowance, const std::function<void(const std::string &)> &warn,
+                     Dtype dtype) const {
     Array array;
     Element element = Element::float32;
     const std::string where = opened_->where(path);
@@ -525,7 +526,8 @@ Array Hdf5File::read(const std::string &path, Allowance &allowance, const std::f
             }
         }
     }
-    if (warn && element != Element::float32) {
+    const bool as_it_is = element == Element::float32 || (element == Element::float16 && dtype == Dtype::float16);
+    if (warn && !as_it_is) {
         const char *name = element == Element::float64 ? "float64" : element == Element::float16 ? "float16" : "bfloat16";
         warn(fmt::format("{}: converted from {} to float32", where, name));
     }

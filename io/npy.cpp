@@ -158,13 +158,15 @@ struct ElementFormat {
     bool swapped = false;
 };
 
-// The format that a header names. `bytes` are those of an element in memory: another type is converted.
-ElementFormat element_format(const std::string &descr, std::size_t bytes, const ByteSource &source,
+// The format that a header names. `bytes` are those of an element in memory: another type is converted, which is worth a remark where it
+// is not what a layer of that dtype computes with.
+ElementFormat element_format(const std::string &descr, std::size_t bytes, Dtype dtype, const ByteSource &source,
                              const std::function<void(const std::string &)> &warn) {
     const bool little = std::endian::native == std::endian::little;
     if (descr.size() == 3 && descr[1] == 'f' && std::strchr("<>=", descr[0]) != nullptr && std::strchr("248", descr[2]) != nullptr) {
         const ElementFormat format{std::size_t(descr[2] - '0'), descr[0] != '=' && (descr[0] == '<') != little};
-        if (format.bytes != bytes && warn) {
+        const bool as_it_is = format.bytes == bytes || (format.bytes == 2 && dtype == Dtype::float16);
+        if (!as_it_is && warn) {
             warn(fmt::format("{}: converted from float{} to float{}", source.name, format.bytes * 8, bytes * 8));
         }
         return format;
@@ -279,11 +281,11 @@ Header read_header(const ByteSource &source, std::uint64_t &header_bytes) {
 
 // Reads one array of floats, or of float16.
 template <typename Stored>
-Stored read_array(const ByteSource &source, Allowance &allowance, const std::function<void(const std::string &)> &warn) {
+Stored read_array(const ByteSource &source, Allowance &allowance, const std::function<void(const std::string &)> &warn, Dtype dtype) {
     using Element = decltype(Stored::values)::value_type;
     std::uint64_t header_bytes = 0;
     const Header header = read_header(source, header_bytes);
-    const ElementFormat format = element_format(header.descr, sizeof(Element), source, warn);
+    const ElementFormat format = element_format(header.descr, sizeof(Element), dtype, source, warn);
     const std::uint64_t count = element_count(header.shape, source.name);
     const std::uint64_t bytes = count * format.bytes;
     const auto truncated = [&](std::uint64_t found) {
@@ -322,12 +324,12 @@ Stored read_array(const ByteSource &source, Allowance &allowance, const std::fun
 
 }  // namespace
 
-Array read_npy(const ByteSource &source, Allowance &allowance, const std::function<void(const std::string &)> &warn) {
-    return read_array<Array>(source, allowance, warn);
+Array read_npy(const ByteSource &source, Allowance &allowance, const std::function<void(const std::string &)> &warn, Dtype dtype) {
+    return read_array<Array>(source, allowance, warn, dtype);
 }
 
 Float16Array read_npy_float16(const ByteSource &source, Allowance &allowance, const std::function<void(const std::string &)> &warn) {
-    return read_array<Float16Array>(source, allowance, warn);
+    return read_array<Float16Array>(source, allowance, warn, Dtype::float16);
 }
 
 }  // namespace io

@@ -37,6 +37,9 @@ struct ReadOptions {
     std::uint64_t max_bytes = std::uint64_t(8) << 30;
     /// Receives remarks that are no errors: values that were converted from another type. May be empty.
     std::function<void(const std::string &)> warn;
+    /// That of the layer whose weights are read from an npz: float16 in it is then no remark, as it is rounded back to what it was. The
+    /// layers of a model file say it themselves.
+    Dtype dtype = Dtype::float32;
 };
 
 /// Reads a .npy file: float16, float32 or float64 in either byte order, C or Fortran order.
