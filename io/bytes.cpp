@@ -1,4 +1,4 @@
-// The arithmetic that every reader shares: limits on sizes, and 16-bit floats.
+// The arithmetic that every reader shares: limits on sizes, and bfloat16.
 #include "bytes.h"
 
 #include <fmt/format.h>
@@ -8,6 +8,7 @@
 
 #include "message.h"
 #include "sepconv/error.h"
+#include "sepconv/float16.h"
 
 namespace sepconv::io {
 
@@ -37,7 +38,8 @@ std::uint64_t element_count(const std::vector<std::int64_t> &shape, const std::s
     return static_cast<std::uint64_t>(count);
 }
 
-void reserve(std::vector<float> &values, std::uint64_t count, const std::string &name) {
+template <typename T>
+void reserve(std::vector<T> &values, std::uint64_t count, const std::string &name) {
     try {
         values.reserve(count);
     } catch (const std::exception &) {  // bad_alloc, or length_error for more than a vector can count
@@ -45,18 +47,8 @@ void reserve(std::vector<float> &values, std::uint64_t count, const std::string 
     }
 }
 
-float from_float16(std::uint16_t bits) {
-    const std::uint32_t sign = std::uint32_t(bits & 0x8000u) << 16;
-    const std::uint32_t exponent = (bits >> 10) & 0x1fu;
-    const std::uint32_t fraction = bits & 0x3ffu;
-    if (exponent == 0) {
-        const float magnitude = static_cast<float>(fraction) * 0x1p-24f;
-        return sign != 0 ? -magnitude : magnitude;
-    }
-    // Exponent 31 is infinity or NaN and becomes 255; the others move from bias 15 to bias 127.
-    const std::uint32_t widened = exponent == 31 ? 255u : exponent + 112u;
-    return std::bit_cast<float>(sign | widened << 23 | fraction << 13);
-}
+template void reserve(std::vector<float> &values, std::uint64_t count, const std::string &name);
+template void reserve(std::vector<float16> &values, std::uint64_t count, const std::string &name);
 
 float from_bfloat16(std::uint16_t bits) { return std::bit_cast<float>(std::uint32_t(bits) << 16); }
 

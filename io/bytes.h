@@ -38,10 +38,9 @@ std::uint64_t element_count(const std::vector<std::int64_t> &shape, const std::s
 
 /// Reserves memory for `count` values.
 /// @throws FileError  where the machine has not that much.
-void reserve(std::vector<float> &values, std::uint64_t count, const std::string &name);
+template <typename T>
+void reserve(std::vector<T> &values, std::uint64_t count, const std::string &name);
 
-/// Widens IEEE binary16, bit by bit the same number.
-float from_float16(std::uint16_t bits);
 /// Widens bfloat16, the upper half of a float.
 float from_bfloat16(std::uint16_t bits);
 

@@ -13,6 +13,7 @@
 #include "hdf5_structure.h"
 #include "message.h"
 #include "sepconv/error.h"
+#include "sepconv/float16.h"
 
 namespace sepconv::io {
 
@@ -494,7 +495,8 @@ std::vector<std::int64_t> Hdf5File::shape(const std::string &path) const {
     return opened_->dataset_extents(dataset.get(), path).shape;
 }
 
-Array Hdf5File::read(const std::string &path, Allowance &allowance, const std::function<void(const std::string &)> &warn) const {
+Array Hdf5File::read(const std::string &path, Allowance &allowance, const std::function<void(const std::string &)> &warn,
+                     Dtype dtype) const {
     Array array;
     Element element = Element::float32;
     const std::string where = opened_->where(path);
@@ -520,11 +522,12 @@ Array Hdf5File::read(const std::string &path, Allowance &allowance, const std::f
             for (std::uint64_t i = 0; narrow && i < found.count; ++i) {
                 const unsigned low = narrow_values[2 * i + (big ? 1 : 0)], high = narrow_values[2 * i + (big ? 0 : 1)];
                 const auto bits = static_cast<std::uint16_t>(high << 8 | low);
-                array.values[i] = element == Element::float16 ? from_float16(bits) : from_bfloat16(bits);
+                array.values[i] = element == Element::float16 ? static_cast<float>(float16::from_bits(bits)) : from_bfloat16(bits);
             }
         }
     }
-    if (warn && element != Element::float32) {
+    const bool as_it_is = element == Element::float32 || (element == Element::float16 && dtype == Dtype::float16);
+    if (warn && !as_it_is) {
         const char *name = element == Element::float64 ? "float64" : element == Element::float16 ? "float16" : "bfloat16";
         warn(fmt::format("{}: converted from {} to float32", where, name));
     }

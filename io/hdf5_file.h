@@ -43,7 +43,9 @@ public:
     /// The extents of a dataset.
     std::vector<std::int64_t> shape(const std::string &path) const;
     /// The values of a dataset of float16, bfloat16, float32 or float64.
-    Array read(const std::string &path, Allowance &allowance, const std::function<void(const std::string &)> &warn) const;
+    /// @param dtype  of the layer that they are for: float16 is remarked upon for one of float32 only
+    Array read(const std::string &path, Allowance &allowance, const std::function<void(const std::string &)> &warn,
+               Dtype dtype = Dtype::float32) const;
 
 private:
     struct Opened;

@@ -486,10 +486,13 @@ StoredWeights ModelFile::weights(const std::string &layer) const {
     const Hdf5File &file = *stored;
     if (paths.empty()) throw FileError(fmt::format("{}: expected weights for {}, found none", file.name(), content_->layers[index].name));
     Allowance allowance(content_->options.max_bytes);
+    const auto read = [&](const std::string &path) {
+        return file.read(path, allowance, content_->options.warn, content_->layers[index].config.dtype);
+    };
     StoredWeights weights;
-    weights.depthwise_kernel = file.read(paths.depthwise_kernel, allowance, content_->options.warn);
-    weights.pointwise_kernel = file.read(paths.pointwise_kernel, allowance, content_->options.warn);
-    if (!paths.bias.empty()) weights.bias = file.read(paths.bias, allowance, content_->options.warn);
+    weights.depthwise_kernel = read(paths.depthwise_kernel);
+    weights.pointwise_kernel = read(paths.pointwise_kernel);
+    if (!paths.bias.empty()) weights.bias = read(paths.bias);
     return weights;
 }
 

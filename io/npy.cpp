@@ -6,13 +6,16 @@
 #include <algorithm>
 #include <bit>
 #include <cerrno>
+#include <cmath>
 #include <cstdio>
 #include <cstring>
 #include <random>
 #include <system_error>
+#include <type_traits>
 
 #include "message.h"
 #include "sepconv/error.h"
+#include "sepconv/float16.h"
 
 namespace sepconv {
 
@@ -155,11 +158,17 @@ struct ElementFormat {
     bool swapped = false;
 };
 
-ElementFormat element_format(const std::string &descr, const ByteSource &source, const std::function<void(const std::string &)> &warn) {
+// The format that a header names. `bytes` are those of an element in memory: another type is converted, which is worth a remark where it
+// is not what a layer of that dtype computes with.
+ElementFormat element_format(const std::string &descr, std::size_t bytes, Dtype dtype, const ByteSource &source,
+                             const std::function<void(const std::string &)> &warn) {
     const bool little = std::endian::native == std::endian::little;
     if (descr.size() == 3 && descr[1] == 'f' && std::strchr("<>=", descr[0]) != nullptr && std::strchr("248", descr[2]) != nullptr) {
         const ElementFormat format{std::size_t(descr[2] - '0'), descr[0] != '=' && (descr[0] == '<') != little};
-        if (format.bytes != 4 && warn) warn(fmt::format("{}: converted from float{} to float32", source.name, format.bytes * 8));
+        const bool as_it_is = format.bytes == bytes || (format.bytes == 2 && dtype == Dtype::float16);
+        if (!as_it_is && warn) {
+            warn(fmt::format("{}: converted from float{} to float{}", source.name, format.bytes * 8, bytes * 8));
+        }
         return format;
     }
     throw FileError(fmt::format("{}: expected float16, float32 or float64 ('<f2', '<f4', '<f8', or '>' for big-endian), found {}",
@@ -179,17 +188,38 @@ Bits bits_at(const char *from, bool swapped) {
     return bits;
 }
 
-void convert(const char *from, std::size_t count, ElementFormat format, float *to) {
+// A double cut to a float whose last bit is set where anything was cut off. It is rounded to float16 as the double would be, which its
+// nearest float need not be: that may lie halfway between two of float16.
+float cut(double value) {
+    auto nearest = static_cast<float>(value);
+    if (static_cast<double>(nearest) == value) return nearest;
+    if (std::abs(static_cast<double>(nearest)) > std::abs(value)) nearest = std::nextafter(nearest, 0.0F);
+    return std::bit_cast<float>(std::bit_cast<std::uint32_t>(nearest) | 1U);
+}
+
+template <typename To, typename From>
+To converted(From value) {
+    if constexpr (std::is_same_v<To, From>) return value;
+    if constexpr (std::is_same_v<To, float16> && std::is_same_v<From, double>) return float16(cut(value));
+    return static_cast<To>(value);
+}
+
+template <typename To>
+void convert(const char *from, std::size_t count, ElementFormat format, To *to) {
     switch (format.bytes) {
         case 2:
-            for (std::size_t i = 0; i < count; ++i) to[i] = from_float16(bits_at<std::uint16_t>(from + 2 * i, format.swapped));
+            for (std::size_t i = 0; i < count; ++i) {
+                to[i] = converted<To>(float16::from_bits(bits_at<std::uint16_t>(from + 2 * i, format.swapped)));
+            }
             break;
         case 4:
-            for (std::size_t i = 0; i < count; ++i) to[i] = std::bit_cast<float>(bits_at<std::uint32_t>(from + 4 * i, format.swapped));
+            for (std::size_t i = 0; i < count; ++i) {
+                to[i] = converted<To>(std::bit_cast<float>(bits_at<std::uint32_t>(from + 4 * i, format.swapped)));
+            }
             break;
         default:
             for (std::size_t i = 0; i < count; ++i) {
-                to[i] = static_cast<float>(std::bit_cast<double>(bits_at<std::uint64_t>(from + 8 * i, format.swapped)));
+                to[i] = converted<To>(std::bit_cast<double>(bits_at<std::uint64_t>(from + 8 * i, format.swapped)));
             }
     }
 }
@@ -249,12 +279,13 @@ Header read_header(const ByteSource &source, std::uint64_t &header_bytes) {
     return HeaderParser(text, source.name).parse();
 }
 
-}  // namespace
-
-Array read_npy(const ByteSource &source, Allowance &allowance, const std::function<void(const std::string &)> &warn) {
+// Reads one array of floats, or of float16.
+template <typename Stored>
+Stored read_array(const ByteSource &source, Allowance &allowance, const std::function<void(const std::string &)> &warn, Dtype dtype) {
+    using Element = decltype(Stored::values)::value_type;
     std::uint64_t header_bytes = 0;
     const Header header = read_header(source, header_bytes);
-    const ElementFormat format = element_format(header.descr, source, warn);
+    const ElementFormat format = element_format(header.descr, sizeof(Element), dtype, source, warn);
     const std::uint64_t count = element_count(header.shape, source.name);
     const std::uint64_t bytes = count * format.bytes;
     const auto truncated = [&](std::uint64_t found) {
@@ -264,9 +295,9 @@ Array read_npy(const ByteSource &source, Allowance &allowance, const std::functi
     const std::uint64_t size = source.size.value_or(0);
     const std::uint64_t available = size > header_bytes ? size - header_bytes : 0;
     if (source.size && available < bytes) throw truncated(available);
-    allowance.take(count * sizeof(float), source.name);
+    allowance.take(count * sizeof(Element), source.name);
 
-    Array array;
+    Stored array;
     array.shape = header.shape;
     // A source of unknown size earns its memory as its bytes arrive; a Fortran-ordered array needs its place in C order from the start.
     const bool scattered = header.fortran_order && header.shape.size() > 1;
@@ -274,14 +305,14 @@ Array read_npy(const ByteSource &source, Allowance &allowance, const std::functi
     if (scattered) array.values.resize(count);
     FortranOrder order(array.shape);
     std::vector<char> block(std::min<std::uint64_t>(bytes, block_bytes));
-    std::vector<float> converted(scattered ? block.size() / format.bytes : 0);
+    std::vector<Element> block_values(scattered ? block.size() / format.bytes : 0);
     for (std::uint64_t done = 0; done < count;) {
         const std::size_t wanted = std::min<std::uint64_t>(count - done, block.size() / format.bytes);
         const std::size_t got = source.read(block.data(), wanted * format.bytes);
         if (got < wanted * format.bytes) throw truncated(done * format.bytes + got);
         if (scattered) {
-            convert(block.data(), wanted, format, converted.data());
-            for (std::size_t i = 0; i < wanted; ++i) array.values[order.next()] = converted[i];
+            convert(block.data(), wanted, format, block_values.data());
+            for (std::size_t i = 0; i < wanted; ++i) array.values[order.next()] = block_values[i];
         } else {
             array.values.resize(done + wanted);
             convert(block.data(), wanted, format, array.values.data() + done);
@@ -289,6 +320,16 @@ Array read_npy(const ByteSource &source, Allowance &allowance, const std::functi
         done += wanted;
     }
     return array;
+}
+
+}  // namespace
+
+Array read_npy(const ByteSource &source, Allowance &allowance, const std::function<void(const std::string &)> &warn, Dtype dtype) {
+    return read_array<Array>(source, allowance, warn, dtype);
+}
+
+Float16Array read_npy_float16(const ByteSource &source, Allowance &allowance, const std::function<void(const std::string &)> &warn) {
+    return read_array<Float16Array>(source, allowance, warn, Dtype::float16);
 }
 
 }  // namespace io
@@ -300,9 +341,9 @@ using File = std::unique_ptr<std::FILE, int (*)(std::FILE *)>;
 using io::element_count;
 using io::shape_text;
 
-}  // namespace
-
-Array read_npy(const fs::path &file, const ReadOptions &options) {
+// Opens a file and reads an array from it with one of the functions above.
+template <typename Read>
+auto read_file(const fs::path &file, const ReadOptions &options, const Read &read) {
     const std::string name = file.string();
     std::error_code error;
     if (fs::is_directory(file, error)) throw FileError(fmt::format("{}: expected a .npy file, found a directory", name));
@@ -324,21 +365,24 @@ Array read_npy(const fs::path &file, const ReadOptions &options) {
         return got;
     };
     io::Allowance allowance(options.max_bytes);
-    Array array = io::read_npy(source, allowance, options.warn);
+    auto array = read(source, allowance, options.warn);
     if (options.warn && std::fgetc(opened.get()) != EOF) options.warn(fmt::format("{}: only the first array in it was read", name));
     return array;
 }
 
-void write_npy(const fs::path &file, const Array &array) {
+// The values of an array that has as many as its shape says.
+template <typename Stored>
+const auto *counted_values(const fs::path &file, const Stored &array) {
     const std::uint64_t count = element_count(array.shape, file.string());
     if (count != array.values.size()) {
         throw ShapeError(fmt::format("{}: expected {} values for shape {}, found {}", file.string(), count, shape_text(array.shape),
                                      array.values.size()));
     }
-    write_npy(file, array.shape, array.values.data());
+    return array.values.data();
 }
 
-void write_npy(const fs::path &file, const std::vector<std::int64_t> &shape, const float *values) {
+template <typename Element>
+void write_file(const fs::path &file, const std::vector<std::int64_t> &shape, const Element *values) {
     const std::uint64_t count = element_count(shape, file.string());
     if (shape.size() > io::highest_rank) {
         throw ShapeError(fmt::format("{}: expected at most {} dimensions, found {}", file.string(), io::highest_rank, shape.size()));
@@ -356,7 +400,7 @@ void write_npy(const fs::path &file, const std::vector<std::int64_t> &shape, con
     }
 
     // The header is padded so that the values begin at a multiple of 64 bytes, as NumPy does.
-    std::string header = fmt::format("{{'descr': '<f4', 'fortran_order': False, 'shape': {}, }}", shape_text(shape));
+    std::string header = fmt::format("{{'descr': '<f{}', 'fortran_order': False, 'shape': {}, }}", sizeof(Element), shape_text(shape));
     const std::size_t before = io::magic.size() + 4;
     header.append(63 - (before + header.size()) % 64, ' ');
     header += '\n';
@@ -377,10 +421,11 @@ void write_npy(const fs::path &file, const std::vector<std::int64_t> &shape, con
     error.clear();
     bool written = std::fwrite(start.data(), 1, start.size(), opened.get()) == start.size();
     if constexpr (std::endian::native == std::endian::little) {
-        written = written && (count == 0 || std::fwrite(values, sizeof(float), count, opened.get()) == count);
+        written = written && (count == 0 || std::fwrite(values, sizeof(Element), count, opened.get()) == count);
     } else {
         for (std::uint64_t i = 0; written && i < count; ++i) {
-            const auto bits = io::bits_at<std::uint32_t>(reinterpret_cast<const char *>(values + i), true);
+            using Bits = std::conditional_t<sizeof(Element) == 2, std::uint16_t, std::uint32_t>;
+            const auto bits = io::bits_at<Bits>(reinterpret_cast<const char *>(values + i), true);
             written = std::fwrite(&bits, sizeof(bits), 1, opened.get()) == 1;
         }
     }
@@ -396,5 +441,23 @@ void write_npy(const fs::path &file, const std::vector<std::int64_t> &shape, con
         throw FileError(fmt::format("{}: cannot be written: {}", file.string(), error.message()));
     }
 }
+
+}  // namespace
+
+Array read_npy(const fs::path &file, const ReadOptions &options) {
+    return read_file(file, options, [](auto &...from) { return io::read_npy(from...); });
+}
+
+Float16Array read_npy_float16(const fs::path &file, const ReadOptions &options) {
+    return read_file(file, options, [](auto &...from) { return io::read_npy_float16(from...); });
+}
+
+void write_npy(const fs::path &file, const Array &array) { write_file(file, array.shape, counted_values(file, array)); }
+
+void write_npy(const fs::path &file, const Float16Array &array) { write_file(file, array.shape, counted_values(file, array)); }
+
+void write_npy(const fs::path &file, const std::vector<std::int64_t> &shape, const float *values) { write_file(file, shape, values); }
+
+void write_npy(const fs::path &file, const std::vector<std::int64_t> &shape, const float16 *values) { write_file(file, shape, values); }
 
 }  // namespace sepconv

@@ -34,7 +34,8 @@ std::map<std::string, Array> read_arrays(const std::filesystem::path &file, cons
         }
         found.push_back(name);
         if (!wanted.empty() && !wanted.contains(name)) continue;
-        archive.read(member.name, [&](const io::ByteSource &source) { arrays[name] = io::read_npy(source, allowance, options.warn); });
+        archive.read(member.name,
+                     [&](const io::ByteSource &source) { arrays[name] = io::read_npy(source, allowance, options.warn, options.dtype); });
     }
     return arrays;
 }

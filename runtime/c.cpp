@@ -239,6 +239,7 @@ sepconv_status sepconv_config_arguments(const sepconv_config *config, sepconv_ar
         to.data_format = data_format_of(from.data_format);
         to.use_bias = from.use_bias ? 1 : 0;
         to.trainable = from.trainable ? 1 : 0;
+        to.dtype = from.dtype == sepconv::Dtype::float16 ? SEPCONV_FLOAT16 : SEPCONV_FLOAT32;
     });
 }
 

@@ -185,9 +185,9 @@ DataFormat parse_data_format(const Argument &argument, bool any_case) {
     argument.wrong(expected);
 }
 
-// The dtype says how Keras computes. This library computes in float32, so that another floating-point type is worth a warning.
-void check_dtype(const Argument &argument, const ParseContext &context) {
-    if (argument.value().is_null()) return;
+// Float16 and float32 are computed as Keras does; another floating-point type is computed in float32, which is worth a warning.
+Dtype parse_dtype(const Argument &argument, const ParseContext &context) {
+    if (argument.value().is_null()) return Dtype::float32;
     constexpr std::string_view expected = "a floating-point dtype or a serialised DTypePolicy";
     Argument name = argument;
     if (argument.value().is_object()) {
@@ -209,10 +209,13 @@ void check_dtype(const Argument &argument, const ParseContext &context) {
     if (std::find(std::begin(floating_point), std::end(floating_point), dtype) == std::end(floating_point)) {
         name.wrong("one of float32, float16, bfloat16, float64, mixed_float16 and mixed_bfloat16");
     }
+    // The layers of mixed_float16 keep their variables in float32, and round them to float16 before they use them.
+    if (dtype == "float16" || dtype == "mixed_float16") return Dtype::float16;
     if (dtype != "float32" && context.warn) {
         context.warn(fmt::format("{}{}dtype: {}; the weights are converted to float32 and the layer computes in it", context.source,
                                  context.source.empty() ? "" : ": ", dtype));
     }
+    return Dtype::float32;
 }
 
 // Keras' record of the input that the layer was built for. The shape that counts is the one that the layer is run with.
@@ -290,6 +293,9 @@ void check_arguments(const LayerConfig &config, std::string_view source) {
     if (config.data_format != DataFormat::channels_last && config.data_format != DataFormat::channels_first) {
         throw ConfigError(wrong_argument(source, "data_format", "DataFormat::channels_last or channels_first",
                                          fmt::format("{}", int(config.data_format))));
+    }
+    if (config.dtype != Dtype::float32 && config.dtype != Dtype::float16) {
+        throw ConfigError(wrong_argument(source, "dtype", "Dtype::float32 or float16", fmt::format("{}", int(config.dtype))));
     }
     const auto above_one = [](const std::array<std::int64_t, 2> &pair) { return pair[0] > 1 || pair[1] > 1; };
     if (above_one(config.strides) && above_one(config.dilation_rate)) {
@@ -379,6 +385,8 @@ void check_addressable(const Shape &shape, std::string_view tensor) {
 
 }  // namespace
 
+std::string_view name(Dtype dtype) { return dtype == Dtype::float16 ? "float16" : "float32"; }
+
 LayerConfig parse_config(std::string_view json, const ParseContext &context) {
     const std::string &source = context.source;
     const Json value = parse_json(json, source);
@@ -391,7 +399,7 @@ LayerConfig parse_config(std::string_view json, const ParseContext &context) {
     LayerConfig config;
     if (arguments.has("name") && !arguments["name"].value().is_null()) config.name = arguments["name"].string("a string or null");
     if (arguments.has("trainable")) config.trainable = arguments["trainable"].boolean();
-    check_dtype(arguments["dtype"], context);
+    config.dtype = parse_dtype(arguments["dtype"], context);
     check_batch_shape(arguments["batch_input_shape"]);
     check_batch_shape(arguments["batch_shape"]);
 
@@ -436,7 +444,7 @@ std::string to_json(const LayerConfig &config) {
     nlohmann::ordered_json json = {
         {"name", config.name},
         {"trainable", config.trainable},
-        {"dtype", "float32"},
+        {"dtype", name(config.dtype)},
         {"filters", config.filters},
         {"kernel_size", config.kernel_size},
         {"strides", config.strides},

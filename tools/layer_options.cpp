@@ -87,7 +87,9 @@ NamedLayer read_layer(const LayerOptions &options, bool need_weights, const Read
     }
     if (by_model) return read_from_model(options, need_weights, read);
     NamedLayer layer{read_config(options.config, read), std::nullopt, options.weights};
-    if (need_weights) layer.weights = read_weights_npz(options.weights, read);
+    ReadOptions read_weights = read;
+    read_weights.dtype = layer.config.dtype;
+    if (need_weights) layer.weights = read_weights_npz(options.weights, read_weights);
     return layer;
 }
 

@@ -1,4 +1,5 @@
-// Holds every layer of cases.json against the answer stored with it, on every instruction set that this CPU runs.
+// Holds every layer of cases.json against the answer stored with it, on every instruction set that this CPU runs. For layers in half
+// precision that is Keras' answer in float64, and Keras' own in float16 is held to the same bound.
 #include <gtest/gtest.h>
 
 #include <cctype>
@@ -13,6 +14,8 @@
 #include <vector>
 
 #include "golden/compare.h"
+#include "reference.h"
+#include "runtime/float16_closeness.h"
 #include "sepconv/io.h"
 #include "sepconv/sepconv.h"
 
@@ -32,10 +35,12 @@ struct Case {
 
 void PrintTo(const Case &one, std::ostream *out) { *out << one.config; }
 
-std::vector<Case> read_cases() {
+// The cases in half precision, or all others.
+std::vector<Case> read_cases(bool half) {
     std::ifstream file(folder / "cases.json");
     std::vector<Case> cases;
     for (const nlohmann::json &entry : nlohmann::json::parse(file)) {
+        if (entry["id"].get<std::string>().starts_with("float16_") != half) continue;
         cases.push_back({entry["id"], entry["file"], entry["config"].dump(),
                          entry["keras"] == "keras2" ? KerasVersion::keras2 : KerasVersion::keras3, entry["input_shape"].get<Shape>(),
                          entry["output_shape"].get<Shape>()});
@@ -102,6 +107,70 @@ TEST_P(Golden, ComputesWhatKerasComputes) {
     EXPECT_GT(targets_run, 0) << "no instruction set of this build runs on this CPU";
 }
 
+class Float16 : public Golden {
+protected:
+    // The largest of a tensor's values.
+    static double largest(const std::vector<double> &values) { return allowed_difference(values) / relative_tolerance; }
+
+    static Array rounded(Array array) {
+        for (float &value : array.values) value = static_cast<float>(float16(value));
+        return array;
+    }
+
+    // Those of mixed_float16 are stored as Keras stores them, in float32.
+    StoredWeights rounded_weights(const LayerConfig &config) const {
+        StoredWeights weights = this->weights(config);
+        return {rounded(weights.depthwise_kernel), rounded(weights.pointwise_kernel), rounded(weights.bias)};
+    }
+
+    reference::Tensor exact() const {
+        const Array &array = this->array("exact");
+        return {GetParam().output_shape, {array.values.begin(), array.values.end()}};
+    }
+
+    std::vector<float16> halves(const std::string &name) const {
+        std::vector<float16> values;
+        for (const float value : array(name).values) values.emplace_back(value);
+        return values;
+    }
+
+    // The layer before its activation, in double precision: what its errors are estimated from.
+    reference::Tensor product() const {
+        const LayerConfig config = this->config();
+        const StoredWeights weights = rounded_weights(config);
+        return reference::product(config, weights.view(), array("input").values.data(), GetParam().input_shape);
+    }
+
+    std::vector<double> error_in_float16() const {
+        const LayerConfig config = this->config();
+        const StoredWeights weights = rounded_weights(config);
+        return float16_error(config, weights.view(), array("input").values.data(), GetParam().input_shape);
+    }
+};
+
+TEST_P(Float16, ConfigIsOfHalfPrecision) { EXPECT_EQ(config().dtype, Dtype::float16); }
+
+TEST_P(Float16, OutputShapeIsThatOfKeras) { EXPECT_EQ(output_shape(config(), GetParam().input_shape), GetParam().output_shape); }
+
+TEST_P(Float16, ReferenceIsWhatKerasComputesInFloat64) {
+    const reference::Tensor exact = this->exact(), found = reference::activated(product(), config().activation);
+    ASSERT_EQ(found.values.size(), exact.values.size());
+    // `exact` is stored as float32.
+    const double allowed = 2e-7 * largest(exact.values);
+    for (std::size_t i = 0; i < exact.values.size(); i++) EXPECT_NEAR(found.values[i], exact.values[i], allowed) << i;
+}
+
+// A bound that allows anything would hold too.
+TEST_P(Float16, BoundOfSumsInFloat16IsAFewPercentAtMost) {
+    const std::vector<double> error = error_in_float16();
+    EXPECT_LT(*std::max_element(error.begin(), error.end()), 0.02 * largest(product().values));
+}
+
+// TensorFlow on a CPU sums the depthwise stage, adds the bias and activates in float16, and sums the channels in float32.
+TEST_P(Float16, KerasOwnAnswerIsWithinTheBoundOfSumsInFloat16) {
+    EXPECT_TRUE(is_close(halves("output"), exact(), product(), config().activation, error_in_float16()));
+}
+
 std::string test_name(const testing::TestParamInfo<Case> &info) {
     std::string name = info.param.id;
     for (char &letter : name) {
@@ -110,7 +179,8 @@ std::string test_name(const testing::TestParamInfo<Case> &info) {
     return name;
 }
 
-INSTANTIATE_TEST_SUITE_P(Cases, Golden, testing::ValuesIn(read_cases()), test_name);
+INSTANTIATE_TEST_SUITE_P(Cases, Golden, testing::ValuesIn(read_cases(false)), test_name);
+INSTANTIATE_TEST_SUITE_P(Cases, Float16, testing::ValuesIn(read_cases(true)), test_name);
 
 }  // namespace
 }  // namespace sepconv::golden

@@ -6,7 +6,13 @@ cases.json is a list of {id, file, keras, source, config, input_shape, output_sh
 <id>/depthwise_kernel, <id>/pointwise_kernel, <id>/bias (where there is one), <id>/input and <id>/output. `keras` says which Keras the
 config is from. `source` is "keras" where the output is Keras' own, checked against the float64 sum of reference.py, and "float64"
 where it is that sum, because TensorFlow cannot compute the layer or is known to be wrong about it; `note` then says why.
-The same values come out every time.
+
+The layers of the last group, float16, compute in half precision: their config says dtype float16 or mixed_float16. <id>/input, the
+weights and <id>/output are float16; the weights of mixed_float16 are the float32 variables that Keras rounds to float16 before it uses
+them. <id>/exact is what Keras computes for the same values in float64, stored as float32. TensorFlow on a CPU sums the depthwise stage,
+adds the bias and activates in float16, and sums the pointwise product in float32, so that <id>/output has errors that the type alone
+does not ask for.
+The same values come out every time, but for the last bits of sums that TensorFlow orders otherwise on another CPU.
 """
 
 import json
@@ -30,6 +36,10 @@ PADDINGS = ("valid", "same")
 WIDTHS = (1, 2, 3, 4, 5, 7, 8, 9, 12, 15, 16, 17, 24, 31, 32, 33, 47, 48, 49, 63, 64, 65)
 # How far Keras may be from the float64 sum, relative to the largest output; the C++ test allows 1e-5.
 TOLERANCE = 3e-6
+# The same for a layer that computes in float16. Nearly all of it is TensorFlow's arithmetic in that type.
+HALF_TOLERANCE = 4e-3
+# For Keras in float64, whose activations have some constants of float32.
+EXACT_TOLERANCE = 1e-8
 SHARD_BYTES = 700_000
 
 TRAINING_KEYS = [f"{part}_{kind}" for part in ("depthwise", "pointwise", "bias", "kernel")
@@ -51,6 +61,7 @@ class Cases:
         self.index = []
         self.shards = {}
         self.sizes = {}
+        self.largest_half_difference = 0.0
 
     def add(self, group, name, *, image, filters, kernel_size=3, strides=1, dilation_rate=1, padding="valid", fmt="channels_last",
             multiplier=1, use_bias=True, activation=None, exact=("linear", {}), version="keras3", full=False, scale=1.0,
@@ -121,6 +132,68 @@ class Cases:
         self.index.append({"id": case, "file": file, "keras": version, "source": source, "input_shape": list(pixels.shape),
                            "output_shape": list(output.shape), "note": note, "config": config})  # fmt: skip
 
+    def add_half(self, name, *, image, filters, kernel_size=3, strides=1, dilation_rate=1, padding="same", fmt="channels_last",
+                 multiplier=1, use_bias=True, activation="linear", exact=None, version="keras3", dtype="float16", scale=1.0):  # fmt: skip
+        """One case in half precision. `scale`, a power of two, widens the image's range."""
+        case = f"float16_{name}"
+        if any(entry["id"] == case for entry in self.index):
+            raise RuntimeError(f"{case} is there twice")
+        random = np.random.default_rng(zlib.crc32(case.encode()))
+        n, height, width, channels = image
+        kernel_size, strides, dilation_rate = pair(kernel_size), pair(strides), pair(dilation_rate)
+        name64, parameters = exact or (activation, {})
+        if tensorflow_is_wrong(n, strides, fmt, use_bias, filters, width, name64):
+            raise RuntimeError(f"{case}: TensorFlow cannot compute this layer")
+
+        def values(shape):
+            # All 11 bits of float16's precision.
+            return (random.integers(-2048, 2049, shape) / 2048).astype(np.float16)
+
+        def variable(shape):
+            return random.uniform(-1, 1, shape).astype(np.float32) if dtype == "mixed_float16" else values(shape)
+
+        weights = [variable((*kernel_size, channels, multiplier)), variable((1, 1, channels * multiplier, filters))]
+        weights += [variable((filters,)) * np.float16(scale)] if use_bias else []
+        pixels = values((n, height, width, channels)) * np.float16(scale)
+        if fmt == "channels_first":
+            pixels = np.ascontiguousarray(pixels.transpose(0, 3, 1, 2))
+
+        lib = keras if version == "keras3" else tf_keras
+        policy = lib.mixed_precision.Policy(dtype) if version == "keras2" else dtype
+        layer = lib.layers.SeparableConv2D(
+            filters, kernel_size, strides=strides, dilation_rate=dilation_rate, padding=padding, data_format=fmt,
+            depth_multiplier=multiplier, use_bias=use_bias, name=case, dtype=policy,
+        )  # fmt: skip
+        config = layer.get_config()
+        config["activation"] = activation
+        for key in TRAINING_KEYS:
+            config.pop(key, None)
+        config = json.loads(json.dumps(config))
+
+        rounded = [w.astype(np.float16).astype(np.float64) for w in weights]
+        output = run_keras(lib, config, weights, pixels, np.float16)
+        exact64 = run_keras(lib, {**config, "dtype": "float64"}, rounded, pixels.astype(np.float64), np.float64)
+        total = separable_conv2d(pixels, *rounded[:2], rounded[2] if use_bias else None, strides, dilation_rate, padding, fmt)
+        difference = largest_difference(exact64, ACTIVATIONS[name64](total, **parameters))
+        if not difference < EXACT_TOLERANCE:
+            raise RuntimeError(f"{case}: Keras in float64 is {difference:.2g} away from the float64 sum")
+        difference = largest_difference(output, exact64)
+        if not difference < HALF_TOLERANCE:
+            raise RuntimeError(f"{case}: Keras in float16 is {difference:.2g} away from Keras in float64")
+        self.largest_half_difference = max(self.largest_half_difference, difference)
+        if np.abs(exact64).max() > np.finfo(np.float16).max:
+            raise RuntimeError(f"{case}: the result leaves float16's range")
+
+        arrays = {"depthwise_kernel": weights[0], "pointwise_kernel": weights[1], "input": pixels, "output": output,
+                  "exact": exact64.astype(np.float32)}  # fmt: skip
+        if use_bias:
+            arrays["bias"] = weights[2]
+        file = self.shard("float16", arrays)
+        for key, array in arrays.items():
+            self.shards[file][f"{case}/{key}"] = array
+        self.index.append({"id": case, "file": file, "keras": version, "source": "keras", "input_shape": list(pixels.shape),
+                           "output_shape": list(output.shape), "note": "", "config": config})  # fmt: skip
+
     def shard(self, group, arrays):
         """The file that the arrays go to: the group's last one while it is small enough."""
         size = sum(len(zlib.compress(a.tobytes())) + 400 for a in arrays.values())
@@ -140,12 +213,15 @@ class Cases:
         (HERE / "cases.json").write_text("[\n" + ",\n".join(json.dumps(entry) for entry in self.index) + "\n]\n")
 
 
-def run_keras(lib, config, weights, pixels):
-    """The layer that the config describes, made by Keras from it."""
+def run_keras(lib, config, weights, pixels, dtype=np.float32):
+    """The layer that the config describes, made by Keras from it; `dtype` is that of its result."""
     layer = lib.layers.SeparableConv2D.from_config(config)
     layer.build(pixels.shape)
     layer.set_weights(weights)
-    return np.asarray(layer(tf.constant(pixels)), np.float32)
+    output = np.asarray(layer(tf.constant(pixels)))
+    if output.dtype != dtype:
+        raise RuntimeError(f"expected {dtype.__name__} from Keras, found {output.dtype}")
+    return output
 
 
 def tensorflow_is_wrong(batch, strides, fmt, use_bias, filters, columns, activation):
@@ -415,15 +491,53 @@ def mixed(cases):
                   denominator=int(random.choice((8, 64, 5000))))  # fmt: skip
 
 
+def float16(cases):
+    """Half precision: every kind of geometry and every family of activations, in both data formats."""
+    shapes = {
+        "3x3_8_to_16": {"image": (2, 7, 9, 8), "filters": 16},
+        "3x3_valid_3_to_7": {"image": (1, 8, 10, 3), "filters": 7, "padding": "valid"},
+        "stride_2_17_to_5": {"image": (1, 9, 11, 17), "filters": 5, "strides": 2},
+        "stride_2_even_6_to_12": {"image": (1, 8, 10, 6), "filters": 12, "strides": 2},
+        "stride_3_5x5_valid_12_to_24": {"image": (1, 13, 15, 12), "filters": 24, "strides": 3, "kernel_size": 5, "padding": "valid"},
+        "dilation_2_5_to_9": {"image": (1, 8, 12, 5), "filters": 9, "dilation_rate": 2},
+        "dilation_3x2_valid_4_to_6": {"image": (1, 9, 11, 4), "filters": 6, "dilation_rate": (3, 2), "padding": "valid"},
+        "times_2_4_to_10": {"image": (1, 6, 7, 4), "filters": 10, "multiplier": 2},
+        "times_3_stride_2_3_to_8": {"image": (1, 9, 7, 3), "filters": 8, "multiplier": 3, "strides": 2},
+        "1x1_31_to_33": {"image": (1, 5, 6, 31), "filters": 33, "kernel_size": 1},
+        "5x5_16_to_15": {"image": (1, 8, 9, 16), "filters": 15, "kernel_size": 5},
+        "1x7_6_to_11": {"image": (1, 4, 13, 6), "filters": 11, "kernel_size": (1, 7)},
+        "2x2_valid_no_bias_9_to_4": {"image": (3, 5, 6, 9), "filters": 4, "kernel_size": 2, "padding": "valid", "use_bias": False},
+        "1_to_1": {"image": (1, 6, 33, 1), "filters": 1},
+        "96_to_40": {"image": (1, 6, 7, 96), "filters": 40},
+    }
+    for name, arguments in shapes.items():
+        for fmt in FORMATS:
+            cases.add_half(f"{name}_{fmt}", fmt=fmt, activation="relu" if len(name) % 2 else "linear", **arguments)
+    # Filters beyond one vector, and an even extent of every axis, for glu.
+    for activation in ("relu", "relu6", "leaky_relu", "elu", "gelu", "silu", "tanh", "sigmoid", "hard_sigmoid", "softmax", "glu"):
+        for fmt in FORMATS:
+            cases.add_half(f"{activation}_{fmt}", image=(1, 6, 8, 10), filters=18, fmt=fmt, activation=activation,
+                           dtype="mixed_float16" if activation in ("relu", "gelu", "softmax") else "float16")  # fmt: skip
+    for fmt in FORMATS:
+        cases.add_half(f"mixed_stride_2_20_to_12_{fmt}", image=(1, 8, 9, 20), filters=12, strides=2, fmt=fmt, dtype="mixed_float16")
+        # Near 2^-14, where float16 loses precision.
+        cases.add_half(f"small_{fmt}", image=(1, 5, 6, 8), filters=9, fmt=fmt, scale=2.0**-14)
+    for dtype in ("float16", "mixed_float16"):
+        cases.add_half(f"keras2_{dtype}", image=(1, 7, 9, 5), filters=8, activation="hard_sigmoid", exact=("hard_sigmoid_keras2", {}),
+                       version="keras2", dtype=dtype)  # fmt: skip
+        cases.add_half(f"keras2_{dtype}_stride_2", image=(1, 7, 9, 6), filters=7, strides=2, version="keras2", dtype=dtype)
+
+
 def main():
     cases = Cases()
-    for group in (kernels, strides, dilation, channels, extents, activations, configs, special, large, mixed):
+    for group in (kernels, strides, dilation, channels, extents, activations, configs, special, large, mixed, float16):
         before = len(cases.index)
         group(cases)
         print(f"{group.__name__}: {len(cases.index) - before} cases", flush=True)
     cases.write()
     sources = [entry["source"] for entry in cases.index]
     print(f"{len(sources)} cases, {sources.count('keras')} from Keras, {sources.count('float64')} from the float64 sum")
+    print(f"Keras in float16 is up to {cases.largest_half_difference:.2g} of the largest result away from Keras in float64")
 
 
 if __name__ == "__main__":

@@ -62,6 +62,32 @@ TEST_F(Models, ThePathBelowALayersGroupComesFromWeightNames) {
     EXPECT_EQ(mark(opened, "a"), 5);
 }
 
+TEST_F(Models, Float16IsARemarkOnlyForALayerOfFloat32) {
+    {
+        const hid_t half = H5Tcopy(H5T_IEEE_F32LE);
+        H5Tset_fields(half, 15, 10, 5, 0, 10);
+        H5Tset_size(half, 2);
+        H5Tset_ebias(half, 15);
+        Hdf5Writer writer(file());
+        writer.strings("/", "model_config", {model("m", separable("a", R"(, "dtype": "mixed_float16")") + "," + separable("b"))});
+        writer.strings("/", "keras_version", {"2.0.5"}, 5);
+        for (const std::string name : {"a", "b"}) {
+            writer.floats("model_weights/" + name + "/" + name + "/depthwise_kernel:0", {1, 1, 2, 1}, {3, 1}, half);
+            writer.floats("model_weights/" + name + "/" + name + "/pointwise_kernel:0", {1, 1, 2, 1}, {2, 3}, half);
+            writer.strings("model_weights/" + name, "weight_names", weight_names({name}), 64);
+        }
+        H5Tclose(half);
+    }
+    std::vector<std::string> notes;
+    ReadOptions options;
+    options.warn = [&](const std::string &note) { notes.push_back(note); };
+    const ModelFile opened(file(), {}, options);
+    EXPECT_EQ(mark(opened, "a"), 3);
+    EXPECT_THAT(notes, testing::IsEmpty());
+    EXPECT_EQ(mark(opened, "b"), 3);
+    EXPECT_THAT(notes, ElementsAre(HasSubstr("converted from float16"), HasSubstr("converted from float16")));
+}
+
 TEST_F(Models, ASplitAttributeIsJoined) {
     {
         Hdf5Writer writer(file());

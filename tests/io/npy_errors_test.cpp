@@ -110,18 +110,19 @@ TEST_F(NpyErrors, AMissingFileIsNamedWithTheSystemsReason) {
 
 TEST_F(NpyErrors, AFolderIsNoFile) {
     EXPECT_THAT(message_of<FileError>([&] { read_npy(scratch.folder()); }), HasSubstr("found a directory"));
-    EXPECT_THAT(message_of<FileError>([&] { write_npy(scratch.folder(), {{1}, {5}}); }), HasSubstr("found a directory"));
+    EXPECT_THAT(message_of<FileError>([&] { write_npy(scratch.folder(), Array{{1}, {5}}); }), HasSubstr("found a directory"));
 }
 
 TEST_F(NpyErrors, WritingIntoNoFolderFailsWithTheFilesName) {
-    EXPECT_THAT(message_of<FileError>([&] { write_npy(scratch / "none" / "x.npy", {{1}, {5}}); }), HasSubstr("x.npy: cannot be written"));
+    EXPECT_THAT(message_of<FileError>([&] { write_npy(scratch / "none" / "x.npy", Array{{1}, {5}}); }),
+                HasSubstr("x.npy: cannot be written"));
 }
 
 TEST_F(NpyErrors, AFailureWhileWritingLeavesTheOldFileAndNoOther) {
     // A name that the folder takes, but not with the temporary ending behind it.
     const std::string name = std::string(250, 'x') + ".npy";
     write_bytes(scratch / name, "something old");
-    message_of<FileError>([&] { write_npy(scratch / name, {{1}, {5}}); });
+    message_of<FileError>([&] { write_npy(scratch / name, Array{{1}, {5}}); });
     EXPECT_EQ(bytes_of(scratch / name), "something old");
     EXPECT_EQ(std::distance(std::filesystem::directory_iterator(scratch.folder()), {}), 1);
 }

@@ -28,6 +28,12 @@ protected:
         return read_npy(write_bytes(scratch / "x.npy", bytes), options);
     }
 
+    Float16Array read_float16(const std::string &bytes) {
+        ReadOptions options;
+        options.warn = [this](const std::string &note) { notes.push_back(note); };
+        return read_npy_float16(write_bytes(scratch / "x.npy", bytes), options);
+    }
+
     Scratch scratch;
     std::vector<std::string> notes;
 };
@@ -141,7 +147,7 @@ TEST_F(Npy, TheWrittenHeaderIsNumPysAndEndsAtAMultipleOf64) {
 
 TEST_F(Npy, WritingReplacesAFileAndLeavesNothingElse) {
     write_bytes(scratch / "y.npy", "something old");
-    write_npy(scratch / "y.npy", {{1}, {5}});
+    write_npy(scratch / "y.npy", Array{{1}, {5}});
     EXPECT_THAT(read_npy(scratch / "y.npy").values, ElementsAre(5));
     EXPECT_EQ(std::distance(std::filesystem::directory_iterator(scratch.folder()), {}), 1);
 }
@@ -149,9 +155,85 @@ TEST_F(Npy, WritingReplacesAFileAndLeavesNothingElse) {
 TEST_F(Npy, WritingThroughALinkReplacesWhatItPointsTo) {
     write_bytes(scratch / "there.npy", "");
     std::filesystem::create_symlink(scratch / "there.npy", scratch / "link.npy");
-    write_npy(scratch / "link.npy", {{1}, {5}});
+    write_npy(scratch / "link.npy", Array{{1}, {5}});
     EXPECT_TRUE(std::filesystem::is_symlink(scratch / "link.npy"));
     EXPECT_THAT(read_npy(scratch / "there.npy").values, ElementsAre(5));
+}
+
+// The bits of an array's values.
+std::vector<std::uint16_t> bits_of(const Float16Array &array) {
+    std::vector<std::uint16_t> bits;
+    for (const float16 value : array.values) bits.push_back(value.bits);
+    return bits;
+}
+
+TEST_F(Npy, EveryFloat16IsReadAsItIs) {
+    std::vector<std::uint16_t> all(1 << 16);
+    for (std::size_t i = 0; i < all.size(); ++i) all[i] = static_cast<std::uint16_t>(i);
+    const Float16Array array = read_float16(npy_bytes(npy_header("<f2", "(256, 256)"), raw(all)));
+    EXPECT_THAT(array.shape, ElementsAre(256, 256));
+    EXPECT_EQ(bits_of(array), all);
+    EXPECT_THAT(notes, IsEmpty());
+}
+
+TEST_F(Npy, BigEndianFloat16IsTurned) {
+    const std::vector<std::uint16_t> bits = {0x3c00, 0xc001, 0x7e01};
+    EXPECT_EQ(bits_of(read_float16(npy_bytes(npy_header(">f2", "(3,)"), raw(bits, true)))), bits);
+    EXPECT_THAT(notes, IsEmpty());
+}
+
+TEST_F(Npy, FortranOrderOfFloat16IsPutInCOrder) {
+    const std::vector<std::uint16_t> stored = {0, 3, 1, 4, 2, 5};
+    EXPECT_THAT(bits_of(read_float16(npy_bytes(npy_header("<f2", "(2, 3)", true), raw(stored)))), ElementsAre(0, 1, 2, 3, 4, 5));
+}
+
+TEST_F(Npy, Float32IsRoundedToFloat16WithARemark) {
+    const std::vector<float> values = {1, 0x1.002p0f, 0x1.006p0f, -65520, 0x1p-26f};
+    EXPECT_THAT(bits_of(read_float16(npy_bytes(npy_header("<f4", "(5,)"), raw(values)))), ElementsAre(0x3c00, 0x3c00, 0x3c02, 0xfc00, 0));
+    EXPECT_THAT(notes, ElementsAre(HasSubstr("x.npy: converted from float32 to float16")));
+}
+
+// Each of these is next to halfway between two of float16, and exactly there once it is a float: rounded twice it goes to the even one.
+TEST_F(Npy, Float64IsRoundedToFloat16Once) {
+    const std::vector<double> values = {0x1.0020000001p0, 0x1.005fffffffp0, -0x1.0020000001p0, 65519.9999999, 0x1.00000000001p-25};
+    EXPECT_THAT(bits_of(read_float16(npy_bytes(npy_header(">f8", "(5,)"), raw(values, true)))),
+                ElementsAre(0x3c01, 0x3c01, 0xbc01, 0x7bff, 1));
+    EXPECT_THAT(notes, ElementsAre(HasSubstr("x.npy: converted from float64 to float16")));
+}
+
+TEST_F(Npy, Float64BeyondFloatBecomesFloat16sInfinityZeroAndNan) {
+    const std::vector<double> values = {1e300, -1e300, INFINITY, -1e-300, NAN, 1, 0.5};
+    EXPECT_THAT(bits_of(read_float16(npy_bytes(npy_header("<f8", "(7,)"), raw(values)))),
+                ElementsAre(0x7c00, 0xfc00, 0x7c00, 0x8000, 0x7e00, 0x3c00, 0x3800));
+}
+
+TEST_F(Npy, Float16TakesTwoBytesOfTheLimit) {
+    const std::string file = write_bytes(scratch / "x.npy", npy_bytes(npy_header("<f2", "(3,)"), std::string(6, '\0')));
+    ReadOptions options;
+    options.max_bytes = 6;
+    EXPECT_EQ(read_npy_float16(file, options).values.size(), 3u);
+    options.max_bytes = 5;
+    EXPECT_THROW(read_npy_float16(file, options), FileError);
+}
+
+TEST_F(Npy, Float16ThatIsWrittenIsReadBack) {
+    const Float16Array array = {{2, 2}, {float16(1.0F), float16(-2.5F), float16::from_bits(0x0001), float16::from_bits(0x7e00)}};
+    write_npy(scratch / "y.npy", array);
+    const Float16Array back = read_npy_float16(scratch / "y.npy");
+    EXPECT_EQ(back.shape, array.shape);
+    EXPECT_EQ(back.values, array.values);
+}
+
+TEST_F(Npy, WrittenFloat16IsLittleEndianUnderItsName) {
+    const std::vector<float16> values = {float16::from_bits(0x1234), float16::from_bits(0xabcd)};
+    write_npy(scratch / "y.npy", {2}, values.data());
+    const std::string bytes = bytes_of(scratch / "y.npy");
+    EXPECT_THAT(bytes, HasSubstr("{'descr': '<f2', 'fortran_order': False, 'shape': (2,), }"));
+    EXPECT_EQ(bytes.substr(bytes.size() - 5), "\n\x34\x12\xcd\xab");
+}
+
+TEST_F(Npy, Float16OfAnotherCountThanItsShapeIsRefused) {
+    EXPECT_THROW(write_npy(scratch / "y.npy", Float16Array{{3}, {float16(1.0F)}}), ShapeError);
 }
 
 }  // namespace

@@ -77,5 +77,28 @@ TEST(NpzWeights, AnArrayThatIsNoWeightIsNotedAndNotRead) {
     EXPECT_THAT(notes, ElementsAre(HasSubstr("'gamma' is no weight")));
 }
 
+// What is said while float16 weights, and a float64 bias, are read for a layer of that dtype.
+std::vector<std::string> notes_for(Dtype dtype) {
+    const Scratch scratch;
+    const Members members = {{"depthwise_kernel.npy", npy_bytes(npy_header("<f2", "(1, 2, 1, 2)"), std::string(8, '\0'))},
+                             {"pointwise_kernel.npy", npy_bytes(npy_header("<f2", "(1, 1, 2, 1)"), std::string(4, '\0'))},
+                             {"bias.npy", npy_bytes(npy_header("<f8", "(1,)"), raw<double>({7}))}};
+    std::vector<std::string> notes;
+    ReadOptions options;
+    options.dtype = dtype;
+    options.warn = [&](const std::string &note) { notes.push_back(note); };
+    read_weights_npz(write_zip(scratch / "w.npz", members), options);
+    return notes;
+}
+
+TEST(NpzWeights, Float16IsNoRemarkForALayerOfFloat16) {
+    EXPECT_THAT(notes_for(Dtype::float16), ElementsAre(HasSubstr("bias.npy: converted from float64 to float32")));
+}
+
+TEST(NpzWeights, Float16IsARemarkForALayerOfFloat32) {
+    EXPECT_THAT(notes_for(Dtype::float32),
+                ElementsAre(HasSubstr("converted from float16"), HasSubstr("converted from float16"), HasSubstr("converted from float64")));
+}
+
 }  // namespace
 }  // namespace sepconv

@@ -95,6 +95,14 @@ TEST(CInterface, GivesTheArgumentsOfAConfig) {
     EXPECT_EQ(arguments.data_format, SEPCONV_CHANNELS_LAST);
     EXPECT_EQ(arguments.use_bias, 0);
     EXPECT_EQ(arguments.trainable, 0);
+    EXPECT_EQ(arguments.dtype, SEPCONV_FLOAT32);
+}
+
+TEST(CInterface, TellsAConfigsDtype) {
+    const Config config = config_of(R"(, "dtype": "float16")");
+    sepconv_arguments arguments = {};
+    ASSERT_EQ(sepconv_config_arguments(config.get(), &arguments), SEPCONV_OK);
+    EXPECT_EQ(arguments.dtype, SEPCONV_FLOAT16);
 }
 
 TEST(CInterface, GivesTheNameOfAConfig) {
@@ -156,8 +164,8 @@ TEST(CInterface, HandsRemarksToTheCaller) {
     options.data_format = SEPCONV_CHANNELS_LAST;
     options.warn = [](void *user, const char *message) { static_cast<std::vector<std::string> *>(user)->push_back(message); };
     options.user = &remarks;
-    parse(R"({"filters": 2, "kernel_size": 3, "dtype": "float16"})", &options);
-    EXPECT_THAT(remarks, ElementsAre(StartsWith("layer.json: dtype: float16")));
+    parse(R"({"filters": 2, "kernel_size": 3, "dtype": "bfloat16"})", &options);
+    EXPECT_THAT(remarks, ElementsAre(StartsWith("layer.json: dtype: bfloat16")));
 }
 
 TEST(CInterface, GivesTheOutputShapeOfAConfig) {
@@ -412,7 +420,7 @@ TEST(CStatus, ExceptionFromTheCallersFunctionStaysInside) {
     sepconv_parse_options options = {};
     options.data_format = SEPCONV_CHANNELS_LAST;
     options.warn = [](void *, const char *) { throw std::runtime_error("mine"); };
-    EXPECT_EQ(parse(R"({"filters": 2, "kernel_size": 3, "dtype": "float16"})", &options), SEPCONV_INTERNAL_ERROR);
+    EXPECT_EQ(parse(R"({"filters": 2, "kernel_size": 3, "dtype": "bfloat16"})", &options), SEPCONV_INTERNAL_ERROR);
 }
 
 TEST(CStatus, EachThreadHasItsOwnMessage) {

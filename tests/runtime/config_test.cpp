@@ -324,14 +324,50 @@ TEST(Dtype, Float32PolicyIsTakenInSilence) {
         IsEmpty());
 }
 
-TEST(Dtype, HalfPrecisionIsTakenWithARemark) {
-    EXPECT_THAT(remarks(R"("dtype": "float16")"),
-                ElementsAre("layer.json: dtype: float16; the weights are converted to float32 and the layer computes in it"));
+TEST(Dtype, IsFloat32WhereNoneIsNamed) {
+    EXPECT_EQ(parsed(R"("padding": "same")").dtype, Dtype::float32);
+    EXPECT_EQ(parsed(R"("dtype": null)").dtype, Dtype::float32);
 }
 
-TEST(Dtype, MixedPolicyOfKeras2IsTakenWithARemark) {
-    EXPECT_THAT(remarks(R"("dtype": {"class_name": "Policy", "config": {"name": "mixed_float16"}})"),
-                ElementsAre(HasSubstr("dtype: mixed_float16")));
+// Every way in which either Keras writes them.
+const char *const half_precision[] = {
+    R"("dtype": "float16")",
+    R"("dtype": "mixed_float16")",
+    R"("dtype": {"module": "keras", "class_name": "DTypePolicy", "config": {"name": "float16"}, "registered_name": null})",
+    R"("dtype": {"module": "keras", "class_name": "DTypePolicy", "config": {"name": "mixed_float16"}, "registered_name": null})",
+    R"("dtype": {"class_name": "Policy", "config": {"name": "mixed_float16"}})",
+};
+
+TEST(Dtype, HalfPrecisionIsFloat16) {
+    for (const char *dtype : half_precision) EXPECT_EQ(parsed(dtype).dtype, Dtype::float16) << dtype;
+}
+
+TEST(Dtype, HalfPrecisionIsTakenInSilence) {
+    for (const char *dtype : half_precision) EXPECT_THAT(remarks(dtype), IsEmpty()) << dtype;
+}
+
+TEST(Dtype, AnotherFloatingPointTypeIsFloat32WithARemark) {
+    for (const std::string dtype : {"bfloat16", "mixed_bfloat16", "float64"}) {
+        const std::string argument = R"("dtype": ")" + dtype + "\"";
+        EXPECT_EQ(parsed(argument).dtype, Dtype::float32) << dtype;
+        EXPECT_THAT(remarks(argument),
+                    ElementsAre("layer.json: dtype: " + dtype + "; the weights are converted to float32 and the layer computes in it"));
+    }
+}
+
+TEST(Dtype, MixedPolicyOfKeras2InBfloat16IsTakenWithARemark) {
+    EXPECT_THAT(remarks(R"("dtype": {"class_name": "Policy", "config": {"name": "mixed_bfloat16"}})"),
+                ElementsAre(HasSubstr("dtype: mixed_bfloat16")));
+}
+
+TEST(Dtype, HasTheNameThatKerasGivesIt) {
+    EXPECT_EQ(name(Dtype::float32), "float32");
+    EXPECT_EQ(name(Dtype::float16), "float16");
+}
+
+TEST(Dtype, IsWrittenAsItWasRead) {
+    EXPECT_EQ(json::parse(to_json(parsed(R"("dtype": "float32")")))["dtype"], "float32");
+    EXPECT_EQ(json::parse(to_json(parsed(R"("dtype": "mixed_float16")")))["dtype"], "float16");
 }
 
 TEST(Dtype, NonsenseIsRefused) {
@@ -508,6 +544,17 @@ TEST(KerasConfigs, ActivationsAreReadAsKerasMeantThem) {
     }
 }
 
+TEST(KerasConfigs, HaveTheirDtype) {
+    int half = 0;
+    for (const KerasCase &one : keras_cases()) {
+        SCOPED_TRACE(one.call);
+        const bool float16 = one.call == "{'dtype': 'float16'}" || one.call == "{'dtype': 'mixed_float16'}";
+        EXPECT_EQ(parse_config(one.config.dump(), context(one.version)).dtype, float16 ? Dtype::float16 : Dtype::float32);
+        half += float16 ? 1 : 0;
+    }
+    EXPECT_EQ(half, 4);  // two of each Keras
+}
+
 TEST(RoundTrip, EveryConfigOfKerasComesBackEqual) {
     for (const KerasCase &one : keras_cases()) {
         SCOPED_TRACE(one.call);
@@ -554,6 +601,12 @@ TEST(Validate, PaddingOutsideTheEnumerationIsRefused) {
     LayerConfig config = valid_config();
     config.padding = static_cast<Padding>(7);
     EXPECT_EQ(refusal_of(config), "padding: expected Padding::valid or same, found 7");
+}
+
+TEST(Validate, DtypeOutsideTheEnumerationIsRefused) {
+    LayerConfig config = valid_config();
+    config.dtype = static_cast<Dtype>(2);
+    EXPECT_EQ(refusal_of(config), "dtype: expected Dtype::float32 or float16, found 2");
 }
 
 TEST(Validate, UnknownTrainingArgumentIsRefused) {

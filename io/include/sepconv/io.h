@@ -15,6 +15,7 @@
 
 #include "sepconv/config.h"
 #include "sepconv/export.h"
+#include "sepconv/float16.h"
 #include "sepconv/layer.h"
 
 namespace sepconv {
@@ -25,20 +26,33 @@ struct Array {
     std::vector<float> values;
 };
 
+/// A dense float16 array in C order.
+struct Float16Array {
+    std::vector<std::int64_t> shape;
+    std::vector<float16> values;
+};
+
 struct ReadOptions {
-    /// The most bytes that one array may take as float32, and that all arrays of one file may take together.
+    /// The most bytes that one array may take in memory, and that all arrays of one file may take together.
     std::uint64_t max_bytes = std::uint64_t(8) << 30;
-    /// Receives remarks that are no errors: float16 or float64 that was converted. May be empty.
+    /// Receives remarks that are no errors: values that were converted from another type. May be empty.
     std::function<void(const std::string &)> warn;
+    /// That of the layer whose weights are read from an npz: float16 in it is then no remark, as it is rounded back to what it was. The
+    /// layers of a model file say it themselves.
+    Dtype dtype = Dtype::float32;
 };
 
 /// Reads a .npy file: float16, float32 or float64 in either byte order, C or Fortran order.
 SEPCONV_EXPORT Array read_npy(const std::filesystem::path &file, const ReadOptions &options = {});
+/// The same for a layer in half precision: float16 as it is, float32 and float64 rounded to nearest.
+SEPCONV_EXPORT Float16Array read_npy_float16(const std::filesystem::path &file, const ReadOptions &options = {});
 
-/// Writes a little-endian C-order float32 .npy file under a temporary name and renames it, so that a failure leaves no trace.
+/// Writes a little-endian C-order .npy file of float32 or float16 under a temporary name and renames it, so that a failure leaves no trace.
 SEPCONV_EXPORT void write_npy(const std::filesystem::path &file, const Array &array);
+SEPCONV_EXPORT void write_npy(const std::filesystem::path &file, const Float16Array &array);
 /// The same, from values that the caller holds.
 SEPCONV_EXPORT void write_npy(const std::filesystem::path &file, const std::vector<std::int64_t> &shape, const float *values);
+SEPCONV_EXPORT void write_npy(const std::filesystem::path &file, const std::vector<std::int64_t> &shape, const float16 *values);
 
 /// Reads every array of a .npz file (stored or deflated zip), by its name without ".npy".
 SEPCONV_EXPORT std::map<std::string, Array> read_npz(const std::filesystem::path &file, const ReadOptions &options = {});

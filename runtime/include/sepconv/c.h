@@ -59,6 +59,10 @@ enum {
     SEPCONV_CHANNELS_FIRST = 2       /* (N, C, H, W) */
 };
 
+/* The type of a layer's input, weights and output: SEPCONV_FLOAT16 for Keras' float16 and mixed_float16. */
+typedef int sepconv_dtype;
+enum { SEPCONV_FLOAT32 = 0, SEPCONV_FLOAT16 = 1 };
+
 /* Which Keras wrote a config. It decides what hard_sigmoid means and which keys a serialised layer object uses. */
 typedef int sepconv_keras_version;
 enum { SEPCONV_KERAS_3 = 0, SEPCONV_KERAS_2 = 2 };
@@ -79,7 +83,7 @@ SEPCONV_EXPORT sepconv_status sepconv_config_parse(const char *json, size_t leng
 /* Frees a config. Layers made from it stay. NULL is allowed. */
 SEPCONV_EXPORT void sepconv_config_free(sepconv_config *config);
 
-/* The arguments of a config that shapes depend on. Pairs are in the order height, width. */
+/* The arguments of a config that shapes and types depend on. Pairs are in the order height, width. */
 typedef struct sepconv_arguments {
     int64_t filters;
     int64_t kernel_size[2];
@@ -90,6 +94,7 @@ typedef struct sepconv_arguments {
     sepconv_data_format data_format;
     int use_bias;
     int trainable;
+    sepconv_dtype dtype;
 } sepconv_arguments;
 
 SEPCONV_EXPORT sepconv_status sepconv_config_arguments(const sepconv_config *config, sepconv_arguments *arguments);

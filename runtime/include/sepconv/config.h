@@ -19,6 +19,8 @@ namespace sepconv {
 
 enum class Padding { valid, same };
 enum class DataFormat { channels_last, channels_first };
+/// The type of a layer's input, weights and output.
+enum class Dtype { float32, float16 };
 
 /// The activation functions of Keras 3, under Keras' names. Which parameters each one reads stands beside it;
 /// they are Activation::a, b and c, in this order.
@@ -68,6 +70,8 @@ struct Activation {
     bool operator==(const Activation &) const = default;
 };
 
+/// Keras' name of a dtype.
+SEPCONV_EXPORT std::string_view name(Dtype dtype);
 /// Keras' name of an activation ("hard_sigmoid" for both of its meanings).
 SEPCONV_EXPORT std::string_view name(ActivationKind kind);
 /// True where each output value depends on one input value only.
@@ -92,6 +96,9 @@ struct LayerConfig {
     std::int64_t depth_multiplier = 1;
     Activation activation;
     bool use_bias = true;
+    /// float16 for Keras' `float16` and for its `mixed_float16`, whose layers compute in float16 with float32 variables that are rounded to
+    /// it before use: weights given as float32 are rounded to nearest. What Keras computes in another type is computed in float32.
+    Dtype dtype = Dtype::float32;
     /// {depthwise,pointwise,bias}_{initializer,regularizer,constraint} and activity_regularizer, as JSON text, for those that the
     /// config gave. They say how the layer is trained and do not change what it computes.
     std::map<std::string, std::string> training;

@@ -9,5 +9,6 @@
 
 #include "sepconv/config.h"
 #include "sepconv/error.h"
+#include "sepconv/float16.h"
 #include "sepconv/layer.h"
 #include "sepconv/tensor.h"
