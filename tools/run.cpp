@@ -64,6 +64,31 @@ auto in_file(const std::string &file, Work work) {
     }
 }
 
+// Runs the layer on the images in an array, and writes what comes out in the same type.
+template <typename Stored>
+void compute(const Options &options, const Layer &layer, const Stored &input, int threads) {
+    using Element = decltype(Stored::values)::value_type;
+    const Shape input_shape = shape4(input.shape, options.input, layer.config());
+    const Shape shape = in_file(options.input, [&] { return layer.output_shape(input_shape); });
+    // output_shape has made sure that the product can be addressed. Floats are not filled: run writes every element.
+    const auto count = static_cast<std::size_t>(shape[0] * shape[1] * shape[2] * shape[3]);
+    std::unique_ptr<Element[]> output;
+    try {
+        output = std::make_unique_for_overwrite<Element[]>(count);
+    } catch (const std::bad_alloc &) {
+        throw Failure(fmt::format("{}: there is not enough memory for the output's {} bytes", options.output, count * sizeof(Element)));
+    }
+    in_file(options.input, [&] {
+        layer.run(TensorView<const Element>(input.values.data(), input_shape), TensorView<Element>(output.get(), shape),
+                  {.threads = threads});
+    });
+    try {
+        write_npy(options.output, {shape.begin(), shape.end()}, output.get());
+    } catch (const FileError &error) {
+        throw Failure(error.what());
+    }
+}
+
 void run(const Options &options) {
     require_option("--input", options.input, "a .npy file");
     require_option("--output", options.output, "the name of a .npy file");
@@ -73,23 +98,10 @@ void run(const Options &options) {
     const ReadOptions read = read_options("run");
     const NamedLayer named = read_layer(options.layer, true, read);
     const Layer layer = in_file(named.weights_file, [&] { return Layer(named.config, named.weights->view(), target); });
-
-    const Array input = read_npy(options.input, read);
-    const Shape input_shape = shape4(input.shape, options.input, named.config);
-    const Shape shape = in_file(options.input, [&] { return layer.output_shape(input_shape); });
-    // output_shape has made sure that the product can be addressed. Not filled: run writes every element.
-    const auto count = static_cast<std::size_t>(shape[0] * shape[1] * shape[2] * shape[3]);
-    std::unique_ptr<float[]> output;
-    try {
-        output = std::make_unique_for_overwrite<float[]>(count);
-    } catch (const std::bad_alloc &) {
-        throw Failure(fmt::format("{}: there is not enough memory for the output's {} bytes", options.output, count * sizeof(float)));
-    }
-    in_file(options.input, [&] { layer.run({input.values.data(), input_shape}, {output.get(), shape}, {.threads = threads}); });
-    try {
-        write_npy(options.output, {shape.begin(), shape.end()}, output.get());
-    } catch (const FileError &error) {
-        throw Failure(error.what());
+    if (named.config.dtype == Dtype::float16) {
+        compute(options, layer, read_npy_float16(options.input, read), threads);
+    } else {
+        compute(options, layer, read_npy(options.input, read), threads);
     }
 }
 

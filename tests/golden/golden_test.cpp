@@ -9,6 +9,7 @@
 #include <fstream>
 #include <map>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <ostream>
 #include <string>
 #include <vector>
@@ -141,6 +142,28 @@ protected:
         return reference::product(config, weights.view(), array("input").values.data(), GetParam().input_shape);
     }
 
+    // Runs the layer between values that no run may touch, and holds the result against Keras' in float64.
+    void expect_close(const Layer &layer, const std::vector<double> &error) const {
+        const std::vector<float16> input = halves("input");
+        const reference::Tensor exact = this->exact(), product = this->product();
+        const float16 beside(12345.0F);
+        std::vector<float16> on_one_thread;
+        for (const int threads : {1, 2}) {
+            SCOPED_TRACE(fmt::format("on {} with {} threads", layer.target(), threads));
+            // NaN shows a value that was never written.
+            std::vector<float16> guarded(exact.values.size() + 2, float16(NAN));
+            guarded.front() = guarded.back() = beside;
+            Execution how;
+            how.threads = threads;
+            layer.run({input.data(), GetParam().input_shape}, {guarded.data() + 1, GetParam().output_shape}, how);
+            EXPECT_TRUE(guarded.front() == beside && guarded.back() == beside) << "values beside the output were overwritten";
+            const std::vector<float16> output(guarded.begin() + 1, guarded.end() - 1);
+            EXPECT_TRUE(is_close(output, exact, product, layer.config().activation, error));
+            if (threads == 1) on_one_thread = output;
+            EXPECT_TRUE(same_bits(output, on_one_thread)) << "not the same bits as on one thread";
+        }
+    }
+
     std::vector<double> error_in_float16() const {
         const LayerConfig config = this->config();
         const StoredWeights weights = rounded_weights(config);
@@ -169,6 +192,38 @@ TEST_P(Float16, BoundOfSumsInFloat16IsAFewPercentAtMost) {
 // TensorFlow on a CPU sums the depthwise stage, adds the bias and activates in float16, and sums the channels in float32.
 TEST_P(Float16, KerasOwnAnswerIsWithinTheBoundOfSumsInFloat16) {
     EXPECT_TRUE(is_close(halves("output"), exact(), product(), config().activation, error_in_float16()));
+}
+
+TEST_P(Float16, SumsInFloat32AreKerasFloat64RoundedOnce) {
+    const LayerConfig config = this->config();
+    const StoredWeights weights = this->weights(config);
+    const std::vector<double> error = float32_error(product());
+    int targets_run = 0;
+    for (const Target &target : targets()) {
+        if (!target.runs_here) continue;
+        targets_run++;
+        expect_close(Layer(config, weights.view(), target.name), error);
+    }
+    EXPECT_GT(targets_run, 0) << "no instruction set of this build runs on this CPU";
+}
+
+TEST_P(Float16, SumsInFloat16AreWithinTheirBoundOfKerasFloat64) {
+    const LayerConfig config = this->config();
+    const StoredWeights weights = this->weights(config);
+    const std::vector<double> error = error_in_float16();
+    int targets_run = 0;
+    for (const Target &target : targets()) {
+        if (!target.runs_here) continue;
+        std::optional<Layer> layer;
+        try {
+            layer.emplace(config, weights.view(), target.name, Arithmetic::float16);
+        } catch (const TargetError &) {
+            continue;  // an instruction set without arithmetic in float16
+        }
+        targets_run++;
+        expect_close(*layer, error);
+    }
+    if (targets_run == 0) GTEST_SKIP() << "no instruction set of this build computes in float16 on this CPU";
 }
 
 std::string test_name(const testing::TestParamInfo<Case> &info) {

@@ -115,6 +115,21 @@ TEST_P(Models, ReadsTheWeightsOfTheLayerThatWasNamed) {
     }
 }
 
+// The layer's output for an image of values that float16 holds too, computed in its own dtype.
+std::vector<float> run(const Layer &layer, const Array &input, const Shape &shape) {
+    const auto count = static_cast<std::size_t>(shape[0] * shape[1] * shape[2] * shape[3]);
+    std::vector<float> output(count, NAN);
+    if (layer.config().dtype == Dtype::float32) {
+        layer.run({input.values.data(), as_shape(input.shape)}, {output.data(), shape});
+        return output;
+    }
+    std::vector<float16> halves, results(count, float16(NAN));
+    for (const float value : input.values) halves.emplace_back(value);
+    layer.run({halves.data(), as_shape(input.shape)}, {results.data(), shape});
+    std::transform(results.begin(), results.end(), output.begin(), [](float16 value) { return static_cast<float>(value); });
+    return output;
+}
+
 TEST_P(Models, EveryLayerComputesWhatKerasComputes) {
     const ModelFile file = open();
     for (const auto &[name, facts] : GetParam().layers.items()) {
@@ -126,9 +141,7 @@ TEST_P(Models, EveryLayerComputesWhatKerasComputes) {
         const Shape shape = layer.output_shape(as_shape(input.shape));
         EXPECT_THAT(shape, testing::ElementsAreArray(expected.shape));
         if (shape != as_shape(expected.shape)) continue;
-        std::vector<float> output(expected.values.size(), NAN);
-        layer.run({input.values.data(), as_shape(input.shape)}, {output.data(), shape});
-        EXPECT_TRUE(matches(output, expected.values, expected.shape));
+        EXPECT_TRUE(matches(run(layer, input, shape), expected.values, expected.shape, layer.config().dtype));
     }
 }
 

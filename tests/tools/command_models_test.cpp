@@ -64,7 +64,8 @@ TEST_P(CommandOnModel, RunComputesWhatKerasComputes) {
         EXPECT_EQ(result.out, "");
         const Array found = read_npy(path("y.npy"));
         EXPECT_EQ(found.shape, expected.shape);
-        EXPECT_TRUE(golden::matches(found.values, expected.values, expected.shape));
+        const Dtype dtype = ModelFile(folder / GetParam().file).config(name).dtype;
+        EXPECT_TRUE(golden::matches(found.values, expected.values, expected.shape, dtype));
     }
 }
 

@@ -166,6 +166,32 @@ TEST_F(Command, RunRemarksOnAConvertedInputOnStandardError) {
     EXPECT_EQ(result.err, "sepconv run: note: x.npy: converted from float64 to float32\n");
 }
 
+TEST_F(Command, RunOfALayerInHalfPrecisionReadsAndWritesFloat16) {
+    write_layer(R"(, "dtype": "mixed_float16", "activation": "gelu")");
+    Float16Array input{{2, 9, 7, 8}, {}};
+    for (const float value : few_values(input.shape).values) input.values.emplace_back(value);
+    write_npy(path("x.npy"), input);
+    const Result result = run(run_layer());
+    ASSERT_EQ(result.code, 0) << result.err;
+    EXPECT_EQ(result.err, "");
+
+    const StoredWeights weights = read_weights_npz(path("w.npz"));
+    const Layer layer(read_config(path("layer.json")), weights.view());
+    std::vector<float16> expected(2 * 7 * 5 * 16);
+    layer.run({input.values.data(), {2, 9, 7, 8}}, {expected.data(), {2, 7, 5, 16}});
+    EXPECT_THAT(read("y.npy"), HasSubstr("'descr': '<f2'"));
+    const Float16Array found = read_npy_float16(path("y.npy"));
+    EXPECT_THAT(found.shape, ElementsAre(2, 7, 5, 16));
+    EXPECT_EQ(found.values, expected);
+}
+
+TEST_F(Command, RunOfALayerInHalfPrecisionRemarksOnAFloat32Input) {
+    write_layer(R"(, "dtype": "float16")");
+    const Result result = run(run_layer());
+    EXPECT_EQ(result.code, 0);
+    EXPECT_EQ(result.err, "sepconv run: note: x.npy: converted from float32 to float16\n");
+}
+
 TEST_F(Command, ForcedTargetIsTheDefaultOne) {
     const Result result = run({"info", "--json"}, [] { setenv("SEPCONV_TARGET", "sse41", 1); });
     ASSERT_EQ(result.code, 0) << result.err;
