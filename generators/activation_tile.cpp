@@ -9,27 +9,34 @@ using namespace Halide;
 
 class ActivationTile : public Generator<ActivationTile> {
 public:
+    /// Of input and output: float32 or float16. What lies between is computed in float32.
+    GeneratorParam<Type> type{"type", Float(32)};
     /// A name of enum ActivationKind, but for sparsemax.
     GeneratorParam<std::string> activation{"activation", "linear"};
     /// Elements in a vector.
     GeneratorParam<int> lanes{"lanes", 8};
 
     /// (x, row), dense in x. The output may be the same memory with the same distance of rows, but for glu.
-    Input<Buffer<float, 2>> input{"input"};
+    Input<Buffer<void, 2>> input{"input"};
     /// What they mean stands at enum ActivationKind.
     Input<float> a{"a"}, b{"b"}, c{"c"};
     /// (x, row), dense in x; for glu half as wide as the input.
-    Output<Buffer<float, 2>> output{"output"};
+    Output<Buffer<void, 2>> output{"output"};
+
+    void configure() {
+        input.set_type(type);
+        output.set_type(type);
+    }
 
     void generate() {
         const std::string kind = activation;
         if (sepconv::works_along_axes(kind)) {
             _halide_user_assert(kind != "sparsemax") << "activation: expected one that is no sparsemax\n";
-            const auto at = [&](const std::vector<Expr> &element) { return input(element); };
+            const auto at = [&](const std::vector<Expr> &element) { return cast<float>(input(element)); };
             rows = sepconv::along_axes({at, {x, row}, {true, false}, {output.dim(0).extent(), Expr()}}, kind, lanes);
-            output(x, row) = rows.value;
+            output(x, row) = cast(type, rows.value);
         } else {
-            output(x, row) = sepconv::activated(input(x, row), kind, a, b, c);
+            output(x, row) = cast(type, sepconv::activated(cast<float>(input(x, row)), kind, a, b, c));
         }
     }
 

@@ -9,16 +9,24 @@ using namespace Halide;
 
 class CopiedTile : public Generator<CopiedTile> {
 public:
+    /// Of the image and of the strip: float32 or float16.
+    GeneratorParam<Type> image_type{"image_type", Float(32)};
+    GeneratorParam<Type> type{"type", Float(32)};
     /// Pixels in a vector; a row has at least as many.
     GeneratorParam<int> lanes{"lanes", 8};
     GeneratorParam<int> stride{"stride", 1};
 
     /// (stride·x, y, c)
-    Input<Buffer<float, 3>> image{"image"};
+    Input<Buffer<void, 3>> image{"image"};
     /// (x, y, c)
-    Output<Buffer<float, 3>> strip{"strip"};
+    Output<Buffer<void, 3>> strip{"strip"};
 
-    void generate() { strip(x, y, c) = image(x * int(stride), y, c); }
+    void configure() {
+        image.set_type(image_type);
+        strip.set_type(type);
+    }
+
+    void generate() { strip(x, y, c) = cast(type, image(x * int(stride), y, c)); }
 
     void schedule() {
         for (int d = 0; d < 3; d++) {

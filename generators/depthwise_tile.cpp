@@ -10,6 +10,8 @@ using namespace Halide;
 
 class DepthwiseTile : public Generator<DepthwiseTile> {
 public:
+    /// Of every tensor, and of the sums: float32 or float16.
+    GeneratorParam<Type> type{"type", Float(32)};
     GeneratorParam<bool> channels_first{"channels_first", false};
     /// Channels in a vector; for channels_first, pixels in a vector.
     GeneratorParam<int> lanes{"lanes", 8};
@@ -26,13 +28,19 @@ public:
 
     /// channels_last: (lane, x, y, block). channels_first: (x, phase, y, c), where column stride·x + phase of the padded image is at (x,
     /// phase).
-    Input<Buffer<float, 4>> padded{"padded"};
+    Input<Buffer<void, 4>> padded{"padded"};
     /// channels_last: (lane, i, j, multiplier, block), i along the row. channels_first: (i, j, multiplier, c, 0).
-    Input<Buffer<float, 5>> taps{"taps"};
+    Input<Buffer<void, 5>> taps{"taps"};
     Input<int> stride_x{"stride_x"}, stride_y{"stride_y"}, dilation_x{"dilation_x"}, dilation_y{"dilation_y"};
     Input<int> kernel_width{"kernel_width"}, kernel_height{"kernel_height"};
     /// channels_last: (lane, x, y, multiplier, block). channels_first: (x, y, multiplier, c, 0).
-    Output<Buffer<float, 5>> scratch{"scratch"};
+    Output<Buffer<void, 5>> scratch{"scratch"};
+
+    void configure() {
+        padded.set_type(type);
+        taps.set_type(type);
+        scratch.set_type(type);
+    }
 
     void generate() {
         auto known = [](int promised, const Expr &given) { return promised > 0 ? Expr(promised) : given; };

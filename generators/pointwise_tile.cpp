@@ -9,6 +9,8 @@ using namespace Halide;
 
 class PointwiseTile : public Generator<PointwiseTile> {
 public:
+    /// Of every tensor, and of the sums: float32 or float16.
+    GeneratorParam<Type> type{"type", Float(32)};
     GeneratorParam<bool> channels_first{"channels_first", false};
     /// Floats in a vector: filters, or for channels_first pixels.
     GeneratorParam<int> lanes{"lanes", 8};
@@ -19,26 +21,34 @@ public:
     GeneratorParam<int> rows{"rows", 6};
 
     /// channels_last: (lane, pixel, block·multiplier). channels_first: (pixel, depthwise channel, 0).
-    Input<Buffer<float, 3>> scratch{"scratch"};
+    Input<Buffer<void, 3>> scratch{"scratch"};
     /// (filter % width, reduction step, filter / width): channels_last with width = vectors·lanes, channels_first with width = rows;
     /// the groups of `rows` filters may then be neighbours in a wider panel.
-    Input<Buffer<float, 3>> panel{"panel"};
-    Input<Buffer<float, 1>> bias{"bias"};
+    Input<Buffer<void, 3>> panel{"panel"};
+    Input<Buffer<void, 1>> bias{"bias"};
     /// channels_last: the reduction is `full` blocks of all lanes, then `tails` blocks of which `tail_lanes` count, from `tail_first` on.
     /// channels_first: `full` depthwise channels; the rest is not read.
     Input<int> full{"full"}, tails{"tails"}, tail_first{"tail_first"}, tail_lanes{"tail_lanes"};
     Input<float> low{"low"}, high{"high"};
     /// channels_last: (filter, pixel). channels_first: (pixel, filter). Pixels are flattened across the rows of the tile.
-    Output<Buffer<float, 2>> output{"output"};
+    Output<Buffer<void, 2>> output{"output"};
+
+    void configure() {
+        scratch.set_type(type);
+        panel.set_type(type);
+        bias.set_type(type);
+        output.set_type(type);
+    }
 
     void generate() {
+        const Expr lowest = cast(type, low), highest = cast(type, high);
         if (channels_first) {
             q = RDom(0, full, "q");
             staged(i, j, k) = panel(i, j, k);
             accumulated = sepconv::pointwise_stage({pixel, filter}, bias(filter),
                                                    {{q, scratch(pixel, q.x, 0), staged(filter % int(rows), q.x, filter / int(rows))}},
                                                    sepconv::keep_order(target));
-            output(pixel, filter) = sepconv::clamped_stage(accumulated(pixel, filter), low, high);
+            output(pixel, filter) = sepconv::clamped_stage(accumulated(pixel, filter), lowest, highest);
         } else {
             const int width = int(vectors) * int(lanes);
             q = RDom(0, int(pixel_stride), 0, full, "q");
@@ -50,7 +60,7 @@ public:
                  {tail, scratch(tail_first + tail.x, pixel, full + tail.y),
                   panel(filter % width, full * int(pixel_stride) + tail.y * tail_lanes + tail.x, filter / width)}},
                 sepconv::keep_order(target));
-            output(filter, pixel) = sepconv::clamped_stage(accumulated(filter, pixel), low, high);
+            output(filter, pixel) = sepconv::clamped_stage(accumulated(filter, pixel), lowest, highest);
         }
     }
 

@@ -31,8 +31,9 @@ Func depthwise_stage(const std::vector<Var> &dimensions, Var x, Var y, const Win
                      bool keep_order) {
     Func depthwise("depthwise");
     const Expr column = x * window.stride_x + taps.x * window.dilation_x, row = y * window.stride_y + taps.y * window.dilation_y;
-    depthwise(dimensions) = 0.0f;
-    depthwise(dimensions) = sum_of(depthwise(dimensions), padded(column, row) * tap(taps.x, taps.y), keep_order);
+    const Expr product = padded(column, row) * tap(taps.x, taps.y);
+    depthwise(dimensions) = cast(product.type(), 0.0f);
+    depthwise(dimensions) = sum_of(depthwise(dimensions), product, keep_order);
     return depthwise;
 }
 

@@ -9,15 +9,23 @@ using namespace Halide;
 
 class TransposedTile : public Generator<TransposedTile> {
 public:
+    /// Of what is read and of what is written: float32 or float16.
+    GeneratorParam<Type> image_type{"image_type", Float(32)};
+    GeneratorParam<Type> type{"type", Float(32)};
     /// A block of lanes × lanes is turned in registers; both innermost dimensions have at least as many values.
     GeneratorParam<int> lanes{"lanes", 4};
 
     /// (j, k, i)
-    Input<Buffer<float, 3>> from{"from"};
+    Input<Buffer<void, 3>> from{"from"};
     /// (i, j, k)
-    Output<Buffer<float, 3>> to{"to"};
+    Output<Buffer<void, 3>> to{"to"};
 
-    void generate() { to(i, j, k) = from(j, k, i); }
+    void configure() {
+        from.set_type(image_type);
+        to.set_type(type);
+    }
+
+    void generate() { to(i, j, k) = cast(type, from(j, k, i)); }
 
     void schedule() {
         for (int d = 0; d < 3; d++) {
