@@ -29,7 +29,7 @@ OURS = compare.ROOT / "build/arm64/bin/sepconv_bench_worker"
 PEERS = ["litert", "onnx_runtime"]
 # The models of qemu, with the register that says which one a CPU is: the peers choose their code by it.
 CPUS = {"cortex-a53": 0x410fd034, "cortex-a72": 0x410fd083, "cortex-a76": 0x414fd0b1, "neoverse-n1": 0x414fd0c1, "max": 0x000f0510}
-REPETITIONS = 3  # Python counts a few hundred instructions more or less from one to the next
+REPETITIONS = 3  # Python and ONNX Runtime do a little more at times
 BEGIN, END = "<!-- counted: written by bench/instructions -->", "<!-- counted ends -->"
 
 # What the plugin counts, in its order.
@@ -44,6 +44,7 @@ def of_one_call(spent):
     """Counts of one call, and by how many instructions the same request has differed.
 
     @param spent  gives the counts of a request for a number of calls"""
+    spent(0)  # the first request also pays for what it is the first to use
     found = {1: [], 2: []}
     for _ in range(REPETITIONS):
         for calls, counts in found.items():
@@ -179,15 +180,17 @@ def page(results):
     if results["overhead"]:
         relief = ", ".join(f"{report.OTHERS[peer]} {counts['instructions']}" for peer, counts in results["overhead"].items())
         text += f"Those of a model of one element are taken off the peers' ({relief}). "
-    variation = max(max(line["variation"].values()) for line in results["lines"])
-    text += f"The same request for calls, made {REPETITIONS} times, differed by up to {variation} instructions."
+    variation = {column: max(line["variation"][column] for line in results["lines"]) for column in results["lines"][0]["variation"]}
+    text += (f"The same request, made {REPETITIONS} times, of which the least counts, differed by up to "
+             + ", ".join(f"{number} instructions ({report.OTHERS.get(column, column)})" for column, number in variation.items()) + ".")
     return f"{text}\n\n{table(results)}"
 
 
 # ---- the command
 
 def identify(cpu):
-    """Lets the guest read which CPU it has where Linux says it: qemu of Debian 12 would show it that of the host."""
+    """Lets the guest read which CPU it has where Linux says it. qemu would show it what the host says of its own, on which ONNX Runtime
+    fails."""
     midr = CPUS[cpu]
     (DEBIAN / "proc").mkdir(exist_ok=True)
     fields = {"processor": "0", "CPU implementer": f"0x{midr >> 24:02x}", "CPU architecture": "8", "CPU variant": f"0x{midr >> 20 & 15:x}",
@@ -215,6 +218,8 @@ def count_all(options):
     qemu = subprocess.run(["qemu-aarch64", "--version"], check=True, capture_output=True, text=True).stdout.split(" (")[0]
     identify(options.cpu)
     columns = candidates(options)
+    if not columns:
+        raise SystemExit("instructions: expected a peer or our worker to count, found neither")
     workers = {column: Worker(name, options.cpu) for column, name, _ in columns}
     results = {"date": datetime.date.today().isoformat(), "qemu": qemu.replace(" version", ""), "cpu": options.cpu,
                "versions": {worker.name: worker.version for worker in workers.values()},
@@ -232,9 +237,28 @@ def count_all(options):
     return results
 
 
+def with_peers(results, earlier):
+    """The counts of ours with those of the peers from an earlier run, which our changes leave as they were."""
+    for key in ("qemu", "cpu"):
+        if results[key] != earlier[key]:
+            raise SystemExit(f"instructions: --peers-from: expected counts with {results[key]}, found {earlier[key]}")
+    known = {line["layer"]["name"]: line for line in earlier["lines"]}
+    lines = []
+    for line in results["lines"]:
+        if known.get(line["layer"]["name"], {}).get("layer") != line["layer"]:
+            raise SystemExit(f"instructions: --peers-from: expected counts of {line['layer']['name']} as it is now, found none")
+        of_peers = known[line["layer"]["name"]]
+        lines.append(line | {key: line[key] | {peer: of_peers[key][peer] for peer in PEERS if peer in of_peers[key]}
+                             for key in ("counts", "variation")})
+    versions = {name: version for name, version in earlier["versions"].items() if name in PEERS}
+    return results | {"versions": results["versions"] | versions, "overhead": earlier["overhead"], "lines": lines}
+
+
 def main():
     parser = argparse.ArgumentParser(prog="bench/instructions", description="Counts the instructions of layers on ARM, under qemu.")
     parser.add_argument("--peers", type=compare.names(PEERS), default=PEERS, help=f"some of {','.join(PEERS)}; all where not given")
+    parser.add_argument("--peers-from", type=pathlib.Path, metavar="FILE",
+                        help="takes the peers' counts from the instructions.json of an earlier run; only ours are counted")
     parser.add_argument("--cpu", choices=CPUS, default="neoverse-n1", help="the CPU that qemu is (neoverse-n1)")
     parser.add_argument("--formats", type=compare.names(["channels_last", "channels_first"]), default=["channels_last"],
                         help="of our side, some of channels_last,channels_first (channels_last)")
@@ -242,7 +266,12 @@ def main():
     parser.add_argument("--output", type=pathlib.Path, default=compare.ROOT / "docs/benchmarks",
                         help="a folder for instructions.json; the table goes into the page of its name (docs/benchmarks)")
     options = parser.parse_args()
+    earlier = json.loads(options.peers_from.read_text()) if options.peers_from else None
+    if earlier:
+        options.peers = []
     results = count_all(options)
+    if earlier:
+        results = with_peers(results, earlier)
     options.output.mkdir(parents=True, exist_ok=True)
     (options.output / "instructions.json").write_text(json.dumps(results, indent=1) + "\n")
     text, file = page(results), options.output.with_suffix(".md")

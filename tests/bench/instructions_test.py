@@ -28,8 +28,12 @@ class OneCall(unittest.TestCase):
         found, variation = instructions.of_one_call(lambda calls: counts(4000 + 800 * calls))
         self.assertEqual((found, variation), (counts(800), 0))
 
+    def test_is_none_of_what_the_first_request_brings(self):
+        first = iter([5000])
+        self.assertEqual(instructions.of_one_call(lambda calls: counts(4000 + 800 * calls + next(first, 0))), (counts(800), 0))
+
     def test_is_found_below_what_comes_and_goes(self):
-        extra = iter([400, 0, 0, 1200, 80, 0])  # calls once and twice in turn
+        extra = iter([0, 400, 0, 0, 1200, 80, 0])  # no call, then one and two in turn
         found, variation = instructions.of_one_call(lambda calls: counts(4000 + 800 * calls + next(extra)))
         self.assertEqual((found, variation), (counts(800), 1200))
 
@@ -81,6 +85,23 @@ def results(**of_columns):
             "overhead": {"litert": counts(1000)._asdict(), "onnx_runtime": counts(20000)._asdict()}, "lines": [line]}
 
 
+class EarlierPeers(unittest.TestCase):
+    def test_stand_beside_ours_of_now(self):
+        ours, earlier = results(precompiled=500_000), results(precompiled=900_000, litert=601_000, onnx_runtime=820_000)
+        ours["versions"], ours["overhead"] = {"precompiled": "0.2.0"}, {}
+        found = instructions.with_peers(ours, earlier)
+        self.assertIn("| 0.5000 | 1.200 | 0.6000 | 0.8000 |", instructions.table(found))
+        self.assertEqual(found["versions"], {"precompiled": "0.2.0", "litert": "2.3.0"})
+
+    def test_of_another_cpu_or_layer_are_refused(self):
+        ours, other = results(precompiled=500_000), results(litert=601_000)
+        other["lines"][0]["layer"] = LAYER | {"c": 4}
+        with self.assertRaisesRegex(SystemExit, "expected counts of small as it is now, found none"):
+            instructions.with_peers(ours, other)
+        with self.assertRaisesRegex(SystemExit, "expected counts with neoverse-n1, found max"):
+            instructions.with_peers(ours, results(litert=601_000) | {"cpu": "max"})
+
+
 class Table(unittest.TestCase):
     def test_relieves_peers_of_their_call_and_not_ours(self):
         table = instructions.table(results(precompiled=500_000, litert=601_000, onnx_runtime=820_000))
@@ -104,8 +125,10 @@ class Table(unittest.TestCase):
         self.assertTrue(table.endswith("| 0.0004200 | 0.5000 |\n"), table)
         self.assertNotIn("fewest", table)
 
-    def test_comes_with_the_largest_variation(self):
-        self.assertIn("differed by up to 2 instructions", instructions.page(results(precompiled=500_000, litert=601_000, onnx_runtime=820_000)))
+    def test_comes_with_the_largest_variations(self):
+        found = results(precompiled=500_000, litert=601_000)
+        found["lines"].append(found["lines"][0] | {"variation": {"precompiled": 0, "litert": 7}})
+        self.assertIn("differed by up to 0 instructions (precompiled), 7 instructions (LiteRT).", instructions.page(found))
 
 
 if __name__ == "__main__":
