@@ -36,14 +36,17 @@ class Worker:
     def __init__(self, name, cores):
         self.name = name
         self.is_peer = name in PEERS
-        python = ROOT / f"build/bench/{name}/bin/python"
-        command = [python, BENCH / f"peers/{name}.py"] if self.is_peer else [OURS, name]
         # Ends with the driver, however that ends, for a process that stands still does not see its input end.
         pinned = ["setpriv", "--pdeathsig", "KILL", "taskset", "-c", ",".join(map(str, cores))]
         self.log = tempfile.TemporaryFile("w+")
-        self.process = subprocess.Popen(pinned + command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.log, text=True)
+        self.process = subprocess.Popen(pinned + self.command(), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.log, text=True)
         self.threads = len(cores)
         self.version = self.answer()["version"]
+
+    def command(self):
+        if self.is_peer:
+            return [ROOT / f"build/bench/{self.name}/bin/python", BENCH / f"peers/{self.name}.py"]
+        return [OURS, self.name]
 
     def answer(self):
         line = self.process.stdout.readline()

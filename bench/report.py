@@ -287,9 +287,9 @@ def pictures(results, folder):
     return drawn
 
 
-def between_markers(page, text):
-    before, _, rest = page.partition(BEGIN)
-    return f"{before}{BEGIN}\n\n{text}\n{END}{rest.partition(END)[2]}"
+def between_markers(page, text, begin=BEGIN, end=END):
+    before, _, rest = page.partition(begin)
+    return f"{before}{begin}\n\n{text}\n{end}{rest.partition(end)[2]}"
 
 
 def write(results, folder):

@@ -108,6 +108,9 @@ void serve(const Way &way) {
             prepared.reset();
             prepared = std::make_unique<Prepared>(way, request);
             answer(prepared->known() ? Json::object() : Json{{"unknown", true}});
+        } else if (request.contains("repeat")) {
+            for (int left = request.at("repeat"); left > 0; left--) prepared->run();
+            answer(Json::object());
         } else {
             answer({{"seconds", least_seconds(*prepared, request.at("measure"))}});
         }

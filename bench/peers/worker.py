@@ -3,6 +3,7 @@
     {"prepare": layer, "weights": folder, "output": file, "threads": n}   makes the layer, runs it once, writes its output as N,H,W,C
     {"minimal": true, "threads": n}                                       makes a model that does nothing, to time the call itself
     {"measure": seconds}                                                  calls what was made until the time is over
+    {"repeat": n}                                                         calls it n times
 
 The answers are {"version": …} to begin with, then {} or {"seconds": least time of one call}. A layer has the fields of layers.json;
 padding is `same`, with bias and relu.
@@ -65,7 +66,10 @@ def serve(version, prepare, minimal):
         if "measure" in request:
             answer({"seconds": least(call, request["measure"])})
             continue
-        if "minimal" in request:
+        if "repeat" in request:
+            for _ in range(request["repeat"]):
+                call()
+        elif "minimal" in request:
             call = minimal(request["threads"])
         else:
             layer = request["prepare"]
