@@ -47,7 +47,9 @@ struct LineAllocator {
     void deallocate(T *values, std::size_t) { ::operator delete(values, line); }
     bool operator==(const LineAllocator &) const = default;
 };
-using Values = std::vector<float, LineAllocator<float>>;
+template <typename T>
+using ValuesOf = std::vector<T, LineAllocator<T>>;
+using Values = ValuesOf<float>;
 
 /// Values between -1 and 1, the same ones each time.
 Values random_values(std::int64_t count);

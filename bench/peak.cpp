@@ -38,6 +38,18 @@ void multiply_add_neon() {
 #undef SEPCONV_STEP
 }
 
+__attribute__((target("arch=armv8.2-a+fp16"))) void multiply_add_neon_fp16() {
+    const float32x4_t factor = vreinterpretq_f32_u16(vdupq_n_u16(0x3bff)), start = vreinterpretq_f32_u16(vdupq_n_u16(0x1419));
+#define SEPCONV_START(i) float32x4_t a##i = start;
+    SEPCONV_CHAINS(SEPCONV_START)
+    for (int round = 0; round < rounds; round++) {
+#define SEPCONV_STEP(i) asm volatile("fmla %0.8h, %1.8h, %2.8h" : "+w"(a##i) : "w"(factor), "w"(start));
+        SEPCONV_CHAINS(SEPCONV_STEP)
+    }
+#undef SEPCONV_START
+#undef SEPCONV_STEP
+}
+
 #else
 constexpr int chains = 12;
 #define SEPCONV_CHAINS(STEP) SEPCONV_TWELVE(STEP, )
@@ -97,11 +109,14 @@ void multiply_and_add_sse41() {
 
 double peak(const std::string &target, int repetitions, int threads) {
 #ifdef __aarch64__
-    const auto run = multiply_add_neon;
+    const auto run = target == "neon_fp16" ? multiply_add_neon_fp16 : multiply_add_neon;
 #else
     const auto run = target == "avx512" ? multiply_add_avx512 : target == "avx2" ? multiply_add_avx2 : multiply_and_add_sse41;
 #endif
-    const double lanes = target == "avx512" ? 16 : target == "avx2" ? 8 : 4, operations = target == "sse41" ? 1 : 2;
+    const double lanes = target == "avx512"                          ? 16
+                         : target == "avx2" || target == "neon_fp16" ? 8
+                                                                     : 4,
+                 operations = target == "sse41" ? 1 : 2;
     return together(threads, [&] {
         double least = std::numeric_limits<double>::infinity();
         for (int i = 0; i < repetitions; i++) {

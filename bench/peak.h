@@ -5,8 +5,8 @@
 
 namespace sepconv::bench {
 
-/// Floating-point operations per nanosecond of some threads with the widest multiply-add of a target ("avx512", "avx2", "sse41"), each
-/// one's best of `repetitions` measurements of a few microseconds. The CPU must run the target.
+/// Floating-point operations per nanosecond of some threads with the widest multiply-add of a target ("avx512", "avx2", "sse41", "neon",
+/// "neon_fp16"), each one's best of `repetitions` measurements of a few microseconds. The CPU must run the target.
 double peak(const std::string &target, int repetitions, int threads = 1);
 
 }  // namespace sepconv::bench

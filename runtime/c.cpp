@@ -111,6 +111,12 @@ sepconv::Padding padding_of(sepconv_padding padding) {
     throw ArgumentError(fmt::format("padding: expected SEPCONV_VALID or SEPCONV_SAME, found {}", padding));
 }
 
+sepconv::Arithmetic arithmetic_of(sepconv_dtype arithmetic) {
+    if (arithmetic == SEPCONV_FLOAT32) return sepconv::Arithmetic::float32;
+    if (arithmetic == SEPCONV_FLOAT16) return sepconv::Arithmetic::float16;
+    throw ArgumentError(fmt::format("arithmetic: expected SEPCONV_FLOAT32 or SEPCONV_FLOAT16, found {}", arithmetic));
+}
+
 sepconv_data_format data_format_of(sepconv::DataFormat format) {
     return format == sepconv::DataFormat::channels_first ? SEPCONV_CHANNELS_FIRST : SEPCONV_CHANNELS_LAST;
 }
@@ -161,7 +167,7 @@ sepconv::TensorView<T> view_of(const Tensor &tensor, const char *argument) {
             }
         }
     }
-    return {tensor.data, shape, strides};
+    return {reinterpret_cast<T *>(tensor.data), shape, strides};
 }
 
 // The caller's threads as an Executor.
@@ -180,13 +186,34 @@ private:
     const sepconv_executor &executor_;
 };
 
+template <typename T, typename From, typename To>
+sepconv_status run(const sepconv_layer *layer, const From *input, const To *output, const sepconv_execution *execution) {
+    return guarded([&] {
+        const sepconv::Layer &runs = required(layer, "layer").layer;
+        const auto from = view_of<const T>(required(input, "input"), "input");
+        const auto to = view_of<T>(required(output, "output"), "output");
+        sepconv::Execution how;
+        if (execution) how.threads = execution->threads;
+        if (execution && execution->executor) {
+            LentThreads threads(*execution->executor);
+            how.executor = &threads;
+            runs.run(from, to, how);
+        } else {
+            runs.run(from, to, how);
+        }
+    });
+}
+
 // The tables never change while the library is loaded, so that they are copied into C's form once.
 struct TargetTable {
     std::vector<sepconv::Target> rows = sepconv::targets();
     std::vector<sepconv_target> views;
 
     TargetTable() {
-        for (const sepconv::Target &row : rows) views.push_back({row.name.c_str(), row.halide.c_str(), row.runs_here ? 1 : 0});
+        for (const sepconv::Target &row : rows) {
+            views.push_back({row.name.c_str(), row.halide.c_str(), row.runs_here ? 1 : 0,
+                             row.arithmetic == sepconv::Arithmetic::float16 ? SEPCONV_FLOAT16 : SEPCONV_FLOAT32});
+        }
     }
 };
 
@@ -274,6 +301,11 @@ sepconv_status sepconv_fit_window(int64_t input, int64_t kernel, int64_t stride,
 
 sepconv_status sepconv_layer_create(const sepconv_config *config, const sepconv_weights *weights, const char *target,
                                     sepconv_layer **layer) {
+    return sepconv_layer_create_as(config, weights, target, SEPCONV_FLOAT32, layer);
+}
+
+sepconv_status sepconv_layer_create_as(const sepconv_config *config, const sepconv_weights *weights, const char *target,
+                                       sepconv_dtype arithmetic, sepconv_layer **layer) {
     return guarded([&] {
         sepconv_layer *&place = cleared(layer, "layer");
         const sepconv::LayerConfig &layer_config = required(config, "config").config;
@@ -288,7 +320,7 @@ sepconv_status sepconv_layer_create(const sepconv_config *config, const sepconv_
         required(taken.depthwise_kernel, "weights.depthwise_kernel");
         required(taken.pointwise_kernel, "weights.pointwise_kernel");
         if (taken.bias_size > 0) required(taken.bias, "weights.bias");
-        place = new sepconv_layer{sepconv::Layer(layer_config, taken, target ? target : "")};
+        place = new sepconv_layer{sepconv::Layer(layer_config, taken, target ? target : "", arithmetic_of(arithmetic))};
     });
 }
 
@@ -322,20 +354,12 @@ sepconv_status sepconv_layer_output_shape(const sepconv_layer *layer, const int6
 
 sepconv_status sepconv_layer_run(const sepconv_layer *layer, const sepconv_const_tensor *input, const sepconv_tensor *output,
                                  const sepconv_execution *execution) {
-    return guarded([&] {
-        const sepconv::Layer &runs = required(layer, "layer").layer;
-        const auto from = view_of<const float>(required(input, "input"), "input");
-        const auto to = view_of<float>(required(output, "output"), "output");
-        sepconv::Execution how;
-        if (execution) how.threads = execution->threads;
-        if (execution && execution->executor) {
-            LentThreads threads(*execution->executor);
-            how.executor = &threads;
-            runs.run(from, to, how);
-        } else {
-            runs.run(from, to, how);
-        }
-    });
+    return run<float>(layer, input, output, execution);
+}
+
+sepconv_status sepconv_layer_run_float16(const sepconv_layer *layer, const sepconv_const_float16_tensor *input,
+                                         const sepconv_float16_tensor *output, const sepconv_execution *execution) {
+    return run<sepconv::float16>(layer, input, output, execution);
 }
 
 sepconv_status sepconv_layer_explain(const sepconv_layer *layer, const int64_t input[4], int json, char *buffer, size_t capacity,

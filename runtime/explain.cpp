@@ -37,6 +37,7 @@ std::vector<Function> functions(const Plan &plan) {
     if (!plan.direct) add("copied", plan.copied, "copies each channel's rows into their border");
     add("transposed", plan.turned, "turns tiles to channels_last and back, which costs less than what planes of this size leave unused");
     add("transposed", plan.turned_single, "where fewer columns or channels are left than a block has");
+    add("transposed", plan.turned_back, "turns the tile back, in the type of the sums");
     const bool first = plan.planes();
     const bool whole =
         (first ? plan.tile_height >= plan.depthwise->params.together : plan.tile_width >= plan.depthwise_strip->params.together);
@@ -60,6 +61,8 @@ std::vector<Function> functions(const Plan &plan) {
         add("activated", plan.epilogue.activated, "along the innermost axis, while the tile is in cache");
     if (plan.epilogue.kind == EpilogueKind::image)
         add("activated", plan.epilogue.activated, "along an axis that crosses tiles: after the image");
+    add("copied", plan.stored, "rounds each tile on its way to the output");
+    add("copied", plan.stored_single, "where a row of the tile fills no vector");
     return list;
 }
 
@@ -84,11 +87,14 @@ std::string explain(const Plan &plan, const LayerConfig &config, const PackedWei
     const double operations = 2.0 * static_cast<double>(plan.batch * plan.y.output * plan.x.output) *
                               static_cast<double>(plan.channels * plan.multiplier) *
                               static_cast<double>(plan.x.kernel * plan.y.kernel + plan.filters);
-    const std::size_t weights = (packed.taps.size() + packed.plane_taps.size() + packed.panels.size() + packed.bias.size()) * sizeof(float);
+    const std::size_t scratch = plan.task_values() * (plan.type == Dtype::float16 ? 2 : 4);
+    const std::size_t weights = packed.bytes();
     if (json) {
         nlohmann::ordered_json all;
         all["target"] = target.name;
         all["halide_target"] = target.halide;
+        all["dtype"] = name(config.dtype);
+        all["arithmetic"] = name(plan.type);
         all["data_format"] = first ? "channels_first" : "channels_last";
         all["input_shape"] = input;
         all["output_shape"] = output;
@@ -99,7 +105,7 @@ std::string explain(const Plan &plan, const LayerConfig &config, const PackedWei
         }
         all["tile"] = {
             {"rows", plan.tile_height}, {"columns", plan.tile_width}, {"row_step", plan.y.step}, {"tiles", plan.tiles}, {"why", tile_why}};
-        all["scratch_bytes"] = plan.task_floats() * sizeof(float);
+        all["scratch_bytes"] = scratch;
         all["packed_weight_bytes"] = weights;
         all["tasks"] = plan.tasks;
         all["pixels_flattened"] = plan.flat;
@@ -108,7 +114,8 @@ std::string explain(const Plan &plan, const LayerConfig &config, const PackedWei
         return all.dump(2) + "\n";
     }
     auto shape = [](const Shape &s) { return fmt::format("({}, {}, {}, {})", s[0], s[1], s[2], s[3]); };
-    std::string text = fmt::format("{} on {} ({})\n", first ? "channels_first" : "channels_last", target.name, target.halide);
+    const std::string types = config.dtype == Dtype::float32 ? "" : fmt::format(", {} computed in {}", name(config.dtype), name(plan.type));
+    std::string text = fmt::format("{}{} on {} ({})\n", first ? "channels_first" : "channels_last", types, target.name, target.halide);
     text += fmt::format("input {} -> output {}, {:.3g} operations\n", shape(input), shape(output), operations);
     for (const Function &function : list) {
         text += fmt::format("{:<10} {:<28} {}\n{:<39} because: {}\n", function.stage, function.row, function.covers, "", function.why);
@@ -117,8 +124,8 @@ std::string explain(const Plan &plan, const LayerConfig &config, const PackedWei
                         plan.y.step > 1 ? fmt::format(", rows {} apart", plan.y.step) : std::string(), plan.tiles, tile_why);
     text += fmt::format("product    over {}\n", plan.flat ? "the tile's pixels as one row" : "one row of the tile at a time");
     text += fmt::format("activation {}\n", epilogue_words(plan, config));
-    text += fmt::format("memory     {} bytes of scratch for each of {} task{}, {} bytes of packed weights\n",
-                        plan.task_floats() * sizeof(float), plan.tasks, plan.tasks == 1 ? "" : "s", weights);
+    text += fmt::format("memory     {} bytes of scratch for each of {} task{}, {} bytes of packed weights\n", scratch, plan.tasks,
+                        plan.tasks == 1 ? "" : "s", weights);
     return text;
 }
 

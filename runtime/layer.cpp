@@ -7,6 +7,8 @@
 #include <atomic>
 #include <cstdlib>
 #include <limits>
+#include <type_traits>
+#include <vector>
 
 #include "explain.h"
 #include "packing.h"
@@ -28,26 +30,40 @@ std::string known_targets() {
     return names;
 }
 
-const BuiltTarget &checked_target(std::string_view name, std::string_view source) {
+Dtype type_of(Arithmetic arithmetic) { return arithmetic == Arithmetic::float16 ? Dtype::float16 : Dtype::float32; }
+
+const BuiltTarget &checked_target(std::string_view name, std::string_view source, Arithmetic arithmetic) {
     const BuiltTarget *target = find_target(name);
     if (target == nullptr) throw TargetError(fmt::format("{}: expected one of {}, found \"{}\"", source, known_targets(), name));
+    if (target->type != type_of(arithmetic)) {
+        throw TargetError(fmt::format("{}: expected a target that computes in {}, found {}, which computes in {}", source,
+                                      sepconv::name(type_of(arithmetic)), name, sepconv::name(target->type)));
+    }
     if (!runs_here(*target)) throw TargetError(fmt::format("{}: this CPU does not run {} (built in: {})", source, name, known_targets()));
     return *target;
 }
 
-const BuiltTarget &choose_target(const std::string &name) {
-    if (!name.empty()) return checked_target(name, "target");
+const BuiltTarget *best_target(Dtype type) {
+    const auto targets = built_targets();
+    const auto found =
+        std::find_if(targets.begin(), targets.end(), [&](const BuiltTarget &target) { return target.type == type && runs_here(target); });
+    return found == targets.end() ? nullptr : &*found;
+}
+
+const BuiltTarget &choose_target(const std::string &name, Arithmetic arithmetic) {
+    if (!name.empty()) return checked_target(name, "target", arithmetic);
     if (const char *forced = std::getenv(target_variable); forced != nullptr && *forced != '\0') {  // NOLINT(concurrency-mt-unsafe)
-        return checked_target(forced, target_variable);
+        return checked_target(forced, target_variable, arithmetic);
     }
     // Asked once: neither the CPU nor what was built in changes.
-    static const BuiltTarget *const best = [] {
-        const auto targets = built_targets();
-        const auto found = std::find_if(targets.begin(), targets.end(), [](const BuiltTarget &target) { return runs_here(target); });
-        return found == targets.end() ? nullptr : &*found;
-    }();
-    if (best == nullptr) throw TargetError(fmt::format("no pipeline runs on this CPU (built in: {})", known_targets()));
-    return *best;
+    static const std::array<const BuiltTarget *, 2> best = {best_target(Dtype::float32), best_target(Dtype::float16)};
+    const Dtype type = type_of(arithmetic);
+    const BuiltTarget *const target = best[type == Dtype::float16 ? 1 : 0];
+    if (target == nullptr) {
+        throw TargetError(fmt::format("arithmetic: no pipeline that computes in {} runs on this CPU (built in: {})", sepconv::name(type),
+                                      known_targets()));
+    }
+    return *target;
 }
 
 std::string words(const Shape &shape) { return fmt::format("({}, {}, {}, {})", shape[0], shape[1], shape[2], shape[3]); }
@@ -94,7 +110,7 @@ void check_view(const char *what, const TensorView<T> &view) {
     if (view.strides[3] != 1 && view.shape[3] > 1) {
         throw ShapeError(fmt::format("{}: expected an innermost stride of 1, found strides {}", what, words(view.strides)));
     }
-    constexpr std::int64_t largest = std::numeric_limits<std::ptrdiff_t>::max() / static_cast<std::int64_t>(sizeof(float));
+    constexpr std::int64_t largest = std::numeric_limits<std::ptrdiff_t>::max() / static_cast<std::int64_t>(sizeof(T));
     std::int64_t last = 0;
     for (int i = 0; i < 4; i++) {
         if (view.strides[i] < 0 || (view.strides[i] == 0 && view.shape[i] > 1)) {
@@ -110,7 +126,8 @@ void check_view(const char *what, const TensorView<T> &view) {
 }
 
 // Output elements must not share memory; strides that grow outwards by whole inner extents never do.
-void check_disjoint(const TensorView<float> &view) {
+template <typename T>
+void check_disjoint(const TensorView<T> &view) {
     std::array<int, 4> order = {0, 1, 2, 3};
     std::sort(order.begin(), order.end(), [&](int a, int b) { return view.strides[a] < view.strides[b]; });
     std::int64_t covered = 0;
@@ -123,7 +140,8 @@ void check_disjoint(const TensorView<float> &view) {
     }
 }
 
-void check_reach(const Plan &plan, const TensorView<const float> &input, const TensorView<float> &output) {
+template <typename T>
+void check_reach(const Plan &plan, const TensorView<const T> &input, const TensorView<T> &output) {
     const bool first = plan.format == DataFormat::channels_first;
     auto too_far = [](std::int64_t a, std::int64_t a_stride, std::int64_t b, std::int64_t b_stride, std::int64_t rest) {
         std::int64_t x, y, sum;
@@ -141,15 +159,41 @@ void check_reach(const Plan &plan, const TensorView<const float> &input, const T
         throw ShapeError(fmt::format("output: {} rows {} elements apart, that one tile writes, exceed 2^31 elements", plan.tile_height,
                                      output.strides[first ? 2 : 1]));
     }
-    if (plan.scratch_floats > static_cast<std::size_t>(reach) || plan.strip_floats > static_cast<std::size_t>(reach)) {
+    if (plan.scratch_values > static_cast<std::size_t>(reach) || plan.strip_values > static_cast<std::size_t>(reach)) {
         throw ShapeError(
             fmt::format("input: the depthwise result of one tile ({} rows of {} pixels with {} channels) exceeds 2^31 elements",
                         plan.tile_height, plan.tile_width, plan.channels * plan.multiplier));
     }
 }
 
+// Weights of a layer that stores float16, rounded to it.
+class RoundedWeights {
+public:
+    RoundedWeights(const LayerConfig &config, const Weights &weights) : weights_(weights) {
+        if (config.dtype != Dtype::float16) return;
+        weights_.depthwise_kernel = rounded(weights.depthwise_kernel, elements(weights.depthwise_shape), depthwise_);
+        weights_.pointwise_kernel = rounded(weights.pointwise_kernel, elements(weights.pointwise_shape), pointwise_);
+        if (weights.bias != nullptr) weights_.bias = rounded(weights.bias, weights.bias_size, bias_);
+    }
+    const Weights &view() const { return weights_; }
+
+private:
+    static std::int64_t elements(const Shape &shape) { return shape[0] * shape[1] * shape[2] * shape[3]; }
+    static const float *rounded(const float *values, std::int64_t count, std::vector<float> &to) {
+        to.resize(count);
+        std::transform(values, values + count, to.begin(), [](float value) { return static_cast<float>(float16(value)); });
+        return to.data();
+    }
+    Weights weights_;
+    std::vector<float> depthwise_, pointwise_, bias_;
+};
+
 std::atomic<std::uint64_t> layers_made = 0;
 
+}  // namespace
+
+namespace {
+Arithmetic arithmetic_of(const BuiltTarget &target) { return target.type == Dtype::float16 ? Arithmetic::float16 : Arithmetic::float32; }
 }  // namespace
 
 struct Layer::Packed {
@@ -181,6 +225,36 @@ struct Layer::Packed {
         return entry.plan;
     }
 
+    template <typename T>
+    void run(const TensorView<const T> &input, const TensorView<T> &output, const Execution &how) const {
+        constexpr Dtype given = std::is_same_v<T, float16> ? Dtype::float16 : Dtype::float32;
+        if (given != config.dtype) {
+            throw ShapeError(fmt::format("input: expected tensors of {} by the layer's dtype, found {}", sepconv::name(config.dtype),
+                                         sepconv::name(given)));
+        }
+        const Shape expected = output_shape(input.shape);
+        if (output.shape != expected) {
+            throw ShapeError(fmt::format("output: expected shape {} for the input's {}, found {}", words(expected), words(input.shape),
+                                         words(output.shape)));
+        }
+        check_view("input", input);
+        check_view("output", output);
+        check_disjoint(output);
+        if (how.threads < 0) throw ExecutionError(fmt::format("threads: expected 0 or more, found {}", how.threads));
+        if (expected[0] == 0) return;
+        if (static_cast<const T *>(output.data) == input.data) throw ShapeError("output: expected memory of its own, found the input's");
+
+        const int threads = how.threads > 0 ? how.threads : machine_threads();
+        const int concurrency = how.executor != nullptr ? std::max(1, how.executor->concurrency()) : threads;
+        const bool first = config.data_format == DataFormat::channels_first;
+        const bool rows_contiguous =
+            first ? output.strides[2] == output.shape[3] : output.strides[1] == output.shape[2] * output.strides[2];
+        // A copy: an executor may start another run on this thread, and that one put its plan in the place of this one.
+        const Plan chosen = plan(input.shape, rows_contiguous, concurrency);
+        check_reach(chosen, input, output);
+        run_plan(chosen, weights, config.activation, input, output, how, threads);
+    }
+
     Shape output_shape(const Shape &input) const {
         const std::int64_t found = input[config.data_format == DataFormat::channels_first ? 1 : 3];
         if (found != channels) {
@@ -194,12 +268,16 @@ struct Layer::Packed {
     }
 };
 
-Layer::Layer(const LayerConfig &config, const Weights &weights, const std::string &target) {
+Layer::Layer(const LayerConfig &config, const Weights &weights, const std::string &target, Arithmetic arithmetic) {
     validate(config);
     check_weights(config, weights);
-    const BuiltTarget &chosen = choose_target(target);
+    if (arithmetic == Arithmetic::float16 && config.dtype != Dtype::float16) {
+        throw ConfigError(fmt::format("arithmetic: float16 is for layers of dtype float16, found {}", sepconv::name(config.dtype)));
+    }
+    const BuiltTarget &chosen = choose_target(target, arithmetic);
+    const RoundedWeights rounded(config, weights);
     packed_ = std::make_shared<const Packed>(
-        Packed{config, weights.depthwise_shape[2], &chosen, chosen.name, pack(config, weights, chosen), ++layers_made});
+        Packed{config, weights.depthwise_shape[2], &chosen, chosen.name, pack(config, rounded.view(), chosen), ++layers_made});
 }
 
 Layer::~Layer() = default;
@@ -211,30 +289,12 @@ Layer &Layer::operator=(Layer &&) noexcept = default;
 const LayerConfig &Layer::config() const { return packed_->config; }
 std::int64_t Layer::input_channels() const { return packed_->channels; }
 const std::string &Layer::target() const { return packed_->target_name; }
+Arithmetic Layer::arithmetic() const { return arithmetic_of(*packed_->target); }
 Shape Layer::output_shape(const Shape &input) const { return packed_->output_shape(input); }
 
-void Layer::run(TensorView<const float> input, TensorView<float> output, const Execution &how) const {
-    const Packed &packed = *packed_;
-    const Shape expected = packed.output_shape(input.shape);
-    if (output.shape != expected) {
-        throw ShapeError(fmt::format("output: expected shape {} for the input's {}, found {}", words(expected), words(input.shape),
-                                     words(output.shape)));
-    }
-    check_view("input", input);
-    check_view("output", output);
-    check_disjoint(output);
-    if (how.threads < 0) throw ExecutionError(fmt::format("threads: expected 0 or more, found {}", how.threads));
-    if (expected[0] == 0) return;
-    if (static_cast<const float *>(output.data) == input.data) throw ShapeError("output: expected memory of its own, found the input's");
-
-    const int threads = how.threads > 0 ? how.threads : machine_threads();
-    const int concurrency = how.executor != nullptr ? std::max(1, how.executor->concurrency()) : threads;
-    const bool first = packed.config.data_format == DataFormat::channels_first;
-    const bool rows_contiguous = first ? output.strides[2] == output.shape[3] : output.strides[1] == output.shape[2] * output.strides[2];
-    // A copy: an executor may start another run on this thread, and that one put its plan in the place of this one.
-    const Plan plan = packed.plan(input.shape, rows_contiguous, concurrency);
-    check_reach(plan, input, output);
-    run_plan(plan, packed.weights, packed.config.activation, input, output, how, threads);
+void Layer::run(TensorView<const float> input, TensorView<float> output, const Execution &how) const { packed_->run(input, output, how); }
+void Layer::run(TensorView<const float16> input, TensorView<float16> output, const Execution &how) const {
+    packed_->run(input, output, how);
 }
 
 std::string Layer::explain(const Shape &input, bool json) const {
@@ -245,11 +305,13 @@ std::string Layer::explain(const Shape &input, bool json) const {
 
 std::vector<Target> targets() {
     std::vector<Target> list;
-    for (const BuiltTarget &target : built_targets()) list.push_back({target.name, target.halide, runs_here(target)});
+    for (const BuiltTarget &target : built_targets()) {
+        list.push_back({target.name, target.halide, runs_here(target), arithmetic_of(target)});
+    }
     return list;
 }
 
-std::string default_target() { return choose_target({}).name; }
+std::string default_target(Arithmetic arithmetic) { return choose_target({}, arithmetic).name; }
 
 std::vector<Pipeline> pipelines() {
     std::vector<Pipeline> list;

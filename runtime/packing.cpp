@@ -4,6 +4,9 @@
 #include <algorithm>
 #include <cstring>
 #include <new>
+#include <type_traits>
+
+#include "sepconv/float16.h"
 
 namespace sepconv {
 namespace {
@@ -34,31 +37,39 @@ std::vector<PanelRun> panels_of_vectors(std::int64_t filters, int lanes) {
     return runs;
 }
 
+// std::copy_n into another type.
+template <typename T>
+T *convert_n(const float *in, std::int64_t count, T *out) {
+    return std::transform(in, in + count, out, [](float value) { return T(value); });
+}
+
 // The panels of a run, out of rows of `filters` weights, one for each step of the reduction. `whole` is a panel's width where that is so
 // small that a call would cost more than the copy (it halves the time), else 0.
-template <int whole>
-void pack_panels_of(const PanelRun &run, const std::vector<std::int64_t> &steps, const float *weights, std::int64_t filters,
-                    float *panels) {
+template <int whole, typename T>
+void pack_panels_of(const PanelRun &run, const std::vector<std::int64_t> &steps, const float *weights, std::int64_t filters, T *panels) {
     // As many rows at a time as stay in the cache until all panels have been filled from them, where they lie 4 KiB apart too.
     constexpr std::size_t together = 8;
     for (std::size_t begin = 0; begin < steps.size(); begin += together) {
         const std::size_t end = std::min(begin + together, steps.size());
         for (std::int64_t panel = 0; panel < run.panels; panel++) {
             const std::int64_t first = run.first + panel * run.width, count = std::min<std::int64_t>(run.width, filters - first);
-            float *out = panels + (panel * steps.size() + begin) * run.width;
+            T *out = panels + (panel * steps.size() + begin) * run.width;
             for (std::size_t step = begin; step < end; step++, out += run.width) {
                 const float *in = weights + steps[step] * filters + first;
-                if (count == whole) {
-                    std::memcpy(out, in, whole * sizeof(float));
-                } else {
-                    std::fill(std::copy_n(in, count, out), out + run.width, 0.0f);
+                if constexpr (std::is_same_v<T, float>) {
+                    if (count == whole) {
+                        std::memcpy(out, in, whole * sizeof(float));
+                        continue;
+                    }
                 }
+                std::fill(convert_n(in, count, out), out + run.width, T());
             }
         }
     }
 }
 
-void pack_panels(const PanelRun &run, const std::vector<std::int64_t> &steps, const float *weights, std::int64_t filters, float *panels) {
+template <typename T>
+void pack_panels(const PanelRun &run, const std::vector<std::int64_t> &steps, const float *weights, std::int64_t filters, T *panels) {
     switch (run.width) {
         case 4:
             return pack_panels_of<4>(run, steps, weights, filters, panels);
@@ -81,11 +92,11 @@ PanelRun PanelRun::panel(std::int64_t index, std::int64_t steps) const {
             offset + index * width * steps};
 }
 
-AlignedFloats::AlignedFloats(std::size_t count) : size_(count) {
-    if (count > 0) values_.reset(static_cast<float *>(::operator new(count * sizeof(float), std::align_val_t(cache_line))));
+AlignedBytes::AlignedBytes(std::size_t size) : size_(size) {
+    if (size > 0) bytes_.reset(static_cast<char *>(::operator new(size, std::align_val_t(cache_line))));
 }
 
-void AlignedFloats::Free::operator()(float *values) const { ::operator delete(values, std::align_val_t(cache_line)); }
+void AlignedBytes::Free::operator()(char *bytes) const { ::operator delete(bytes, std::align_val_t(cache_line)); }
 
 std::int64_t ChannelBlocks::first_of(std::int64_t block, std::int64_t channels) const {
     return narrow ? 0 : std::min(block * lanes, channels - lanes);
@@ -102,7 +113,10 @@ PackedWeights::Panels PackedWeights::panels_of(const PanelRun &run, int part, in
     return {first, (filters.first + filters.count <= run.first ? 0 : panel_at(filters.first + filters.count)) - first};
 }
 
-PackedWeights pack(const LayerConfig &config, const Weights &weights, const BuiltTarget &target) {
+namespace {
+
+template <typename T>
+PackedWeights pack_as(const LayerConfig &config, const Weights &weights, const BuiltTarget &target) {
     const auto [height, width, channels, multiplier] = weights.depthwise_shape;
     const std::int64_t filters = config.filters, window = height * width, depthwise_channels = channels * multiplier;
     const float *pointwise = weights.pointwise_kernel;
@@ -131,27 +145,27 @@ PackedWeights pack(const LayerConfig &config, const Weights &weights, const Buil
     }
     packed.runs = panels_of_vectors(filters, target.lanes);
     const std::int64_t bias_size = packed.runs.back().first + packed.runs.back().panels * packed.runs.back().width;
-    packed.taps = AlignedFloats(blocks.count * multiplier * window * blocks.lanes);
-    float *tap_out = packed.taps.data();
+    packed.taps = AlignedBytes(blocks.count * multiplier * window * blocks.lanes * sizeof(T));
+    T *tap_out = packed.taps.as<T>();
     for (std::int64_t block = 0; block < blocks.count; block++) {
         const std::int64_t first = blocks.first_of(block, channels), count = std::min<std::int64_t>(blocks.lanes, channels - first);
         for (std::int64_t m = 0; m < multiplier; m++) {
             const float *in = weights.depthwise_kernel + first * multiplier + m;
             for (std::int64_t tap = 0; tap < window; tap++, in += depthwise_channels, tap_out += blocks.lanes) {
-                for (std::int64_t lane = 0; lane < count; lane++) tap_out[lane] = in[lane * multiplier];
-                std::fill(tap_out + count, tap_out + blocks.lanes, 0.0f);
+                for (std::int64_t lane = 0; lane < count; lane++) tap_out[lane] = T(in[lane * multiplier]);
+                std::fill(tap_out + count, tap_out + blocks.lanes, T());
             }
         }
     }
     if (config.data_format == DataFormat::channels_first) {
-        packed.plane_taps = AlignedFloats(window * depthwise_channels);
+        packed.plane_taps = AlignedBytes(window * depthwise_channels * sizeof(T));
         // A line of channels at a time: the taps of one channel lie a whole row of channels apart.
         constexpr std::int64_t line = cache_line / sizeof(float);
         for (std::int64_t first = 0; first < depthwise_channels; first += line) {
             const std::int64_t end = std::min(first + line, depthwise_channels);
             for (std::int64_t tap = 0; tap < window; tap++) {
                 for (std::int64_t q = first; q < end; q++) {
-                    packed.plane_taps.data()[q * window + tap] = weights.depthwise_kernel[tap * depthwise_channels + q];
+                    packed.plane_taps.as<T>()[q * window + tap] = T(weights.depthwise_kernel[tap * depthwise_channels + q]);
                 }
             }
         }
@@ -162,12 +176,18 @@ PackedWeights pack(const LayerConfig &config, const Weights &weights, const Buil
         run.offset = total;
         total += static_cast<std::size_t>(run.panels) * run.width * depthwise_channels;
     }
-    packed.panels = AlignedFloats(total);
-    for (const PanelRun &run : packed.runs) pack_panels(run, steps, pointwise, filters, packed.panels.data() + run.offset);
-    packed.bias = AlignedFloats(bias_size);
-    std::fill_n(packed.bias.data(), bias_size, 0.0f);
-    if (weights.bias != nullptr) std::copy_n(weights.bias, filters, packed.bias.data());
+    packed.panels = AlignedBytes(total * sizeof(T));
+    for (const PanelRun &run : packed.runs) pack_panels(run, steps, pointwise, filters, packed.panels.as<T>() + run.offset);
+    packed.bias = AlignedBytes(bias_size * sizeof(T));
+    std::fill_n(packed.bias.as<T>(), bias_size, T());
+    if (weights.bias != nullptr) convert_n(weights.bias, filters, packed.bias.as<T>());
     return packed;
+}
+
+}  // namespace
+
+PackedWeights pack(const LayerConfig &config, const Weights &weights, const BuiltTarget &target) {
+    return target.type == Dtype::float16 ? pack_as<float16>(config, weights, target) : pack_as<float>(config, weights, target);
 }
 
 }  // namespace sepconv

@@ -10,20 +10,27 @@
 
 namespace sepconv {
 
-/// Floats that vectors may be loaded from: aligned to a cache line.
-class AlignedFloats {
+/// Memory for values that vectors may be loaded from: aligned to a cache line.
+class AlignedBytes {
 public:
-    AlignedFloats() = default;
-    explicit AlignedFloats(std::size_t count);
-    float *data() { return values_.get(); }
-    const float *data() const { return values_.get(); }
+    AlignedBytes() = default;
+    explicit AlignedBytes(std::size_t size);
+    /// The memory as values of one type, the same at each call.
+    template <typename T>
+    T *as() {
+        return reinterpret_cast<T *>(bytes_.get());
+    }
+    template <typename T>
+    const T *as() const {
+        return reinterpret_cast<const T *>(bytes_.get());
+    }
     std::size_t size() const { return size_; }
 
 private:
     struct Free {
-        void operator()(float *values) const;
+        void operator()(char *bytes) const;
     };
-    std::unique_ptr<float, Free> values_;
+    std::unique_ptr<char, Free> bytes_;
     std::size_t size_ = 0;
 };
 
@@ -63,14 +70,17 @@ struct Share {
         : first(things * part / parts), count(things * (part + 1) / parts - first) {}
 };
 
+/// Values are of the target's type.
 struct PackedWeights {
     ChannelBlocks blocks;
     ReductionOrder order;
     std::vector<PanelRun> runs;
-    AlignedFloats taps;        ///< (lane, i, j, multiplier, block)
-    AlignedFloats plane_taps;  ///< channels_first, for vectors of pixels: (i, j, multiplier, c)
-    AlignedFloats panels;      ///< for each panel: (filter % width, reduction step)
-    AlignedFloats bias;        ///< filters, zeros up to the end of the last panel
+    AlignedBytes taps;        ///< (lane, i, j, multiplier, block)
+    AlignedBytes plane_taps;  ///< channels_first, for vectors of pixels: (i, j, multiplier, c)
+    AlignedBytes panels;      ///< for each panel: (filter % width, reduction step)
+    AlignedBytes bias;        ///< filters, zeros up to the end of the last panel
+
+    std::size_t bytes() const { return taps.size() + plane_taps.size() + panels.size() + bias.size(); }
 
     /// The panels of a run that one of `parts` takes, where all runs together are shared evenly.
     struct Panels {

@@ -43,16 +43,22 @@ const Row *find_depthwise(const Plan &plan, const BuiltTarget &target, int lanes
     return best;
 }
 
-const Row *find_row(const BuiltTarget &target, Stage stage, const RowParams &wanted) {
+// A row that reads values of one type and writes those of another.
+const Row *find_row(const BuiltTarget &target, Stage stage, Dtype image_type, Dtype type, const RowParams &wanted) {
     for (const Row &row : rows_of(target, stage)) {
         const RowParams &p = row.params;
-        if (p.channels_first == wanted.channels_first && p.lanes == wanted.lanes && p.narrow == wanted.narrow && p.dense == wanted.dense &&
-            p.vectors == wanted.vectors && (wanted.rows == 0 || p.rows == wanted.rows) && p.stride == wanted.stride &&
+        if (row.image_type == image_type && row.type == type && p.channels_first == wanted.channels_first && p.lanes == wanted.lanes &&
+            p.narrow == wanted.narrow && p.dense == wanted.dense && p.vectors == wanted.vectors &&
+            (wanted.rows == 0 || p.rows == wanted.rows) && p.stride == wanted.stride &&
             p.activation == std::string_view(wanted.activation)) {
             return &row;
         }
     }
     return nullptr;
+}
+
+const Row *find_row(const BuiltTarget &target, Stage stage, const RowParams &wanted) {
+    return find_row(target, stage, target.type, target.type, wanted);
 }
 
 // What a block of rows × vectors accumulators costs, in pixels of work. Few accumulators leave the multipliers waiting for each other
@@ -167,9 +173,13 @@ Epilogue make_epilogue(const Activation &activation, const BuiltTarget &target) 
 
 constexpr int turned_lanes = 4;
 
-// Floats of scratch in a third of the cache that a core has for itself; less makes the product read its panels more often, more evicts
+std::int64_t bytes_of(Dtype type) { return type == Dtype::float16 ? 2 : 4; }
+
+// Values of scratch in a third of the cache that a core has for itself; less makes the product read its panels more often, more evicts
 // them.
-std::int64_t scratch_budget() { return std::max<std::int64_t>(1, private_cache_bytes() * 3 / 10 / 4); }
+std::int64_t scratch_budget(const BuiltTarget &target) {
+    return std::max<std::int64_t>(1, private_cache_bytes() * 3 / 10 / bytes_of(target.type));
+}
 
 // channels_first: whether turning tiles costs less than what vectors of pixels leave unused, both in multiply-adds for each output pixel.
 // Figures measured on Zen 4.
@@ -180,7 +190,7 @@ bool worth_transposing(const Plan &plan, const BuiltTarget &target, bool rows_co
     const double input = plan.x.stride == 1 ? turned_input * static_cast<double>(plan.channels) : 0;
     // Vectors of pixels lie across cache lines, and share no loads along the row.
     constexpr double unaligned = 1.3;
-    const std::int64_t channels = plan.channels * plan.multiplier, budget = scratch_budget();
+    const std::int64_t channels = plan.channels * plan.multiplier, budget = scratch_budget(target);
     // Rows that outgrow the cache are split only as planes.
     if (plan.x.output * round_up(channels, target.lanes) > 2 * budget) return false;
     const std::int64_t rows = std::clamp<std::int64_t>(budget / (plan.x.output * channels), 1, plan.y.output);
@@ -238,6 +248,7 @@ Plan make_plan(const LayerConfig &config, const PackedWeights &packed, const Bui
     Plan plan;
     const bool first = config.data_format == DataFormat::channels_first;
     plan.format = config.data_format;
+    plan.type = target.type;
     plan.batch = input[0];
     plan.channels = input[first ? 1 : 3];
     plan.multiplier = config.depth_multiplier;
@@ -248,28 +259,34 @@ Plan make_plan(const LayerConfig &config, const PackedWeights &packed, const Bui
     if (plan.y.dilation > 1 && plan.y.taps > 1) plan.y.step = plan.y.dilation;
     plan.epilogue = make_epilogue(config.activation, target);
     const bool half_tile = config.activation.kind == ActivationKind::glu && plan.epilogue.kind == EpilogueKind::rows;
+    // The image is of another type than the sums: it is converted on its way into a strip, and the tile on its way to the output.
+    const bool converts = config.dtype != target.type, converts_tiles = converts && plan.epilogue.kind != EpilogueKind::image;
+    if (converts_tiles) {
+        plan.stored = find_row(target, Stage::copied, target.type, config.dtype, {.lanes = target.lanes, .stride = 1});
+        plan.stored_single = find_row(target, Stage::copied, target.type, config.dtype, {.lanes = 1, .stride = 1});
+    }
 
     // The tile: whole rows, as many as the scratch has room for.
     const std::int64_t lanes = target.lanes;
     plan.transposed = first && worth_transposing(plan, target, rows_contiguous);
     const bool planes = plan.planes();
     const std::int64_t blocks = planes ? plan.channels : packed.blocks.count;
-    const std::int64_t floats_per_pixel =
+    const std::int64_t values_per_pixel =
         planes ? plan.channels * plan.multiplier : std::int64_t(packed.order.full + packed.order.tails) * lanes;
-    const std::int64_t budget = scratch_budget();
+    const std::int64_t budget = scratch_budget(target);
     const std::int64_t rows = plan.y.outputs(0);
     plan.tile_width = plan.x.output;
     const bool needs_rows = plan.transposed || (first && plan.epilogue.kind == EpilogueKind::rows);
-    if (!needs_rows && plan.x.output > 2 * std::max<std::int64_t>(budget / floats_per_pixel, 4 * lanes)) {
-        const std::int64_t wanted = std::max<std::int64_t>(budget / floats_per_pixel, 4 * lanes);
+    if (!needs_rows && plan.x.output > 2 * std::max<std::int64_t>(budget / values_per_pixel, 4 * lanes)) {
+        const std::int64_t wanted = std::max<std::int64_t>(budget / values_per_pixel, 4 * lanes);
         plan.tile_width = ceil_div(plan.x.output, ceil_div(plan.x.output, wanted));
     }
     plan.tiles_x = ceil_div(plan.x.output, plan.tile_width);
-    plan.tile_height = std::clamp<std::int64_t>(budget / (plan.tile_width * floats_per_pixel), 1, rows);
+    plan.tile_height = std::clamp<std::int64_t>(budget / (plan.tile_width * values_per_pixel), 1, rows);
     // Fewer rows than the window has would read every row of the image that many times.
     if (plan.tile_height < plan.y.taps) {
         plan.tile_height =
-            std::clamp<std::int64_t>(2 * budget / (plan.tile_width * floats_per_pixel), plan.tile_height, std::min(rows, plan.y.taps));
+            std::clamp<std::int64_t>(2 * budget / (plan.tile_width * values_per_pixel), plan.tile_height, std::min(rows, plan.y.taps));
     }
     constexpr std::int64_t least_pixels = 14;  // a block of the product
     if (plan.tile_width * plan.tile_height < least_pixels) {
@@ -300,7 +317,7 @@ Plan make_plan(const LayerConfig &config, const PackedWeights &packed, const Bui
     }
     plan.tile_height = ceil_div(rows, plan.tiles_y);
     plan.tiles = others * plan.tiles_y;
-    plan.flat = plan.tiles_x == 1 && plan.y.step == 1 && (rows_contiguous || half_tile || plan.transposed);
+    plan.flat = plan.tiles_x == 1 && plan.y.step == 1 && (rows_contiguous || half_tile || converts_tiles || plan.transposed);
 
     // The depthwise stage.
     const int depthwise_lanes = planes ? target.lanes : packed.blocks.lanes;
@@ -310,26 +327,32 @@ Plan make_plan(const LayerConfig &config, const PackedWeights &packed, const Bui
     const std::int64_t inside = outputs_inside(plan.x);
     const bool no_border = inside == plan.x.output && outputs_inside(plan.y) == plan.y.output;
     if (plan.transposed) {
-        plan.turned = find_row(target, Stage::transposed, {.lanes = turned_lanes});
-        plan.turned_single = find_row(target, Stage::transposed, {.lanes = 1});
+        plan.turned = find_row(target, Stage::transposed, config.dtype, target.type, {.lanes = turned_lanes});
+        plan.turned_single = find_row(target, Stage::transposed, config.dtype, target.type, {.lanes = 1});
+        plan.turned_back = find_row(target, Stage::transposed, {.lanes = turned_lanes});
+        plan.turned_back_single = find_row(target, Stage::transposed, {.lanes = 1});
     } else if (planes) {
-        plan.direct = no_border && plan.x.stride == 1 && plan.tile_width >= lanes && plan.tiles_x == 1;
+        plan.direct = !converts && no_border && plan.x.stride == 1 && plan.tile_width >= lanes && plan.tiles_x == 1;
         const int stride = static_cast<int>(std::min<std::int64_t>(plan.x.stride, 3));
-        plan.copied = find_row(target, Stage::copied, {.lanes = target.lanes, .stride = stride});
-        plan.copied_narrow = find_row(target, Stage::copied, {.lanes = 4, .stride = stride});
+        plan.copied = find_row(target, Stage::copied, config.dtype, target.type, {.lanes = target.lanes, .stride = stride});
+        plan.copied_narrow = find_row(target, Stage::copied, config.dtype, target.type, {.lanes = 4, .stride = stride});
     } else {
-        plan.padded = find_row(target, Stage::padded, {.lanes = depthwise_lanes, .narrow = packed.blocks.narrow});
-        if (packed.blocks.narrow)
-            plan.padded_dense = find_row(target, Stage::padded, {.dense = true, .lanes = depthwise_lanes, .narrow = true});
+        plan.padded =
+            find_row(target, Stage::padded, config.dtype, target.type, {.lanes = depthwise_lanes, .narrow = packed.blocks.narrow});
+        if (packed.blocks.narrow) {
+            plan.padded_dense =
+                find_row(target, Stage::padded, config.dtype, target.type, {.dense = true, .lanes = depthwise_lanes, .narrow = true});
+        }
         // Long rows and strides read the inside where it lies: the copy would cost more than the test that it saves. The borders of a
         // dilation are wide.
         constexpr std::int64_t long_row = 48;
         const bool long_rows = plan.x.output >= long_row && plan.x.dilation == 1;
-        plan.direct = !packed.blocks.narrow && inside > 0 && (no_border || plan.x.stride > 1 || long_rows);
+        plan.direct = !converts && !packed.blocks.narrow && inside > 0 && (no_border || plan.x.stride > 1 || long_rows);
         // The function takes the channels of a few pixels a vector at a time; memory likes longer runs. From a cache nearer than that it
         // does not matter. What the system calls the size of the shared cache says little about a core's part of it.
         constexpr std::int64_t far_bytes = 12 << 20;
-        const std::int64_t image_bytes = (plan.x.input * plan.y.input * plan.channels + plan.x.output * plan.y.output * plan.filters) * 4;
+        const std::int64_t image_bytes =
+            (plan.x.input * plan.y.input * plan.channels + plan.x.output * plan.y.output * plan.filters) * bytes_of(config.dtype);
         plan.fetch_ahead = plan.direct && (image_bytes > far_bytes || plan.y.step > 1);
     }
     const std::int64_t span_y = plan.y.span(plan.tile_height);
@@ -339,7 +362,7 @@ Plan make_plan(const LayerConfig &config, const PackedWeights &packed, const Bui
         const std::int64_t pitch = plan.x.stride == 1 ? plan.x.span(columns) : columns + (plan.x.taps - 1) / plan.x.stride;
         strip = pitch * plan.x.stride * span_y;
         // Wide and narrow tiles alike end with a vector, which may reach beyond the last row.
-        plan.strip_floats = lanes;
+        plan.strip_values = lanes;
     } else {
         strip = plan.x.span(plan.tile_width) * span_y * depthwise_lanes;
     }
@@ -352,7 +375,7 @@ Plan make_plan(const LayerConfig &config, const PackedWeights &packed, const Bui
         plan.strip_blocks = 1;
         for (const PanelRun &run : packed.runs) strip = std::max(strip, tile_pixels * run.width);
     }
-    plan.strip_floats += round_up(strip * plan.strip_blocks, 16);
+    plan.strip_values += round_up(strip * plan.strip_blocks, 16);
 
     // The product.
     if (plan.flat) {
@@ -378,11 +401,13 @@ Plan make_plan(const LayerConfig &config, const PackedWeights &packed, const Bui
         // The last panel of vectors reads beyond the pixels, and a short row's vector writes beyond them.
         plan.pixel_pitch = round_up(tile_pixels + 3 * lanes, 16);
         if (plan.pixel_pitch % 1024 == 0) plan.pixel_pitch += 16;  // else every channel falls into the same sets of the cache
-        plan.scratch_floats = plan.pixel_pitch * floats_per_pixel;
+        plan.scratch_values = plan.pixel_pitch * values_per_pixel;
     } else {
-        plan.scratch_floats = tile_pixels * floats_per_pixel;
+        plan.scratch_values = tile_pixels * values_per_pixel;
     }
-    if (half_tile) plan.temporary_floats = round_up(tile_pixels * plan.filters, 16);
+    if (half_tile || converts_tiles) plan.temporary_values = round_up(tile_pixels * plan.filters, 16);
+    // glu cannot write where it reads.
+    if (half_tile && converts_tiles) plan.temporary_values += round_up(tile_pixels * plan.filters / 2, 16);
     return plan;
 }
 

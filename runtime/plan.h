@@ -52,6 +52,7 @@ struct Plan {
     std::int64_t batch = 0, channels = 0, multiplier = 0, filters = 0;  ///< filters of the product; glu may halve the output's
     Axis x, y;
     DataFormat format = DataFormat::channels_last;
+    Dtype type = Dtype::float32;  ///< of the sums
     /// channels_first, but the tiles are turned to channels_last on the way in and back on the way out.
     bool transposed = false;
     /// channels_first, and vectors run along the pixels of a plane.
@@ -65,12 +66,14 @@ struct Plan {
     bool shared = false;                               ///< the tasks share each tile: its channels, then its filters
 
     // The depthwise stage.
-    const Row *padded = nullptr;            ///< channels_last only
-    const Row *padded_dense = nullptr;      ///< the same for most of a row whose few channels follow each other without a gap
-    const Row *copied = nullptr;            ///< planes of stride 1 or 2 only; for rows of at least a vector
-    const Row *copied_narrow = nullptr;     ///< the same, for rows of at least four pixels
-    const Row *turned = nullptr;            ///< where tiles are transposed: in blocks
-    const Row *turned_single = nullptr;     ///< the same, one value at a time, for what is smaller
+    const Row *padded = nullptr;         ///< channels_last only
+    const Row *padded_dense = nullptr;   ///< the same for most of a row whose few channels follow each other without a gap
+    const Row *copied = nullptr;         ///< planes of stride 1 or 2 only; for rows of at least a vector
+    const Row *copied_narrow = nullptr;  ///< the same, for rows of at least four pixels
+    const Row *turned = nullptr;         ///< where tiles are transposed: in blocks
+    const Row *turned_single = nullptr;  ///< the same, one value at a time, for what is smaller
+    const Row *turned_back = nullptr;    ///< on the way out, within the computed type: as `turned`
+    const Row *turned_back_single = nullptr;
     const Row *depthwise = nullptr;         ///< channels_last: from the image; planes: several rows together
     const Row *depthwise_strip = nullptr;   ///< channels_last: from a strip
     const Row *depthwise_single = nullptr;  ///< one pixel (planes: row) together, for what is smaller; from a strip
@@ -87,10 +90,13 @@ struct Plan {
     std::int64_t pixel_pitch = 0;  ///< of planes: floats from one depthwise channel to the next in the scratch
 
     Epilogue epilogue;
+    /// What is stored is of another type than the sums: tiles are converted on the way to the output, but for activations of kind `image`.
+    const Row *stored = nullptr;
+    const Row *stored_single = nullptr;  ///< one value at a time, for rows that fill no vector
 
-    // Floats of scratch for one task.
-    std::size_t scratch_floats = 0, strip_floats = 0, temporary_floats = 0;
-    std::size_t task_floats() const { return scratch_floats + strip_floats + temporary_floats; }
+    // Values of scratch for one task, of the target's type.
+    std::size_t scratch_values = 0, strip_values = 0, temporary_values = 0;
+    std::size_t task_values() const { return scratch_values + strip_values + temporary_values; }
 };
 
 /// @param rows_contiguous  the output's rows follow each other without a gap, so that the product may run across them.

@@ -46,7 +46,7 @@ constexpr Row with(Row row, MovedFunction function) {
 }
 
 constexpr BuiltTarget targets[] = {
-#define SEPCONV_TARGET(name, halide, lanes, sums) {#name, halide, lanes, sums},
+#define SEPCONV_TARGET(name, halide, lanes, sums, type) {#name, halide, lanes, sums, Dtype::type},
 #define SEPCONV_ROW(...)
 #include "sepconv_registry.inc"
 #undef SEPCONV_TARGET
@@ -55,8 +55,8 @@ constexpr BuiltTarget targets[] = {
 
 constexpr Row rows[] = {
 #define SEPCONV_TARGET(...)
-#define SEPCONV_ROW(stage, name, target, covers, ...) \
-    with(Row{#name, Stage::stage, #target, covers, RowParams{__VA_ARGS__}}, &sepconv_##name##_##target),
+#define SEPCONV_ROW(stage, name, target, covers, image_type, type, ...) \
+    with(Row{#name, Stage::stage, #target, covers, Dtype::image_type, Dtype::type, RowParams{__VA_ARGS__}}, &sepconv_##name##_##target),
 #include "sepconv_registry.inc"
 #undef SEPCONV_TARGET
 #undef SEPCONV_ROW

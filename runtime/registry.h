@@ -5,6 +5,7 @@
 #include <string_view>
 
 #include "HalideRuntime.h"
+#include "sepconv/config.h"
 
 namespace sepconv {
 
@@ -45,6 +46,8 @@ struct Row {
     Stage stage;
     const char *target;
     const char *covers;
+    Dtype image_type;  ///< of what a function reads that moves values; the others read `type`
+    Dtype type;        ///< of what it writes, and of its sums
     RowParams params;
     // The one that `stage` says.
     PaddedFunction padded = nullptr;
@@ -58,7 +61,8 @@ struct BuiltTarget {
     const char *name;
     const char *halide;
     int lanes;
-    int sums;  ///< that must be open at once to keep the multipliers busy
+    int sums;    ///< that must be open at once to keep the multipliers busy
+    Dtype type;  ///< of the sums, and of what lies between the stages
 };
 
 /// Every row as built for every target, and the targets, best first.

@@ -8,8 +8,10 @@
 #include <cstring>
 #include <deque>
 #include <limits>
+#include <type_traits>
 
 #include "axis.h"
+#include "sepconv/float16.h"
 #include "threads.h"
 
 namespace sepconv {
@@ -17,15 +19,16 @@ namespace {
 
 std::int64_t ceil_div(std::int64_t a, std::int64_t b) { return a >= 0 ? (a + b - 1) / b : -(-a / b); }
 
-// A float32 buffer on the stack; all minima are 0.
+// A buffer on the stack; all minima are 0.
 template <int rank>
 struct Buffer {
     halide_dimension_t dimensions[rank];
     halide_buffer_t buffer;
 
-    explicit Buffer(const float *values) : buffer() {
-        buffer.host = reinterpret_cast<std::uint8_t *>(const_cast<float *>(values));
-        buffer.type = halide_type_t(halide_type_float, 32);
+    template <typename T>
+    explicit Buffer(const T *values) : buffer() {
+        buffer.host = reinterpret_cast<std::uint8_t *>(const_cast<T *>(values));
+        buffer.type = halide_type_t(halide_type_float, 8 * sizeof(T));
         buffer.dimensions = rank;
         buffer.dim = dimensions;
     }
@@ -53,10 +56,12 @@ struct Tile {
     std::int64_t y, height;  // outputs of the phase
 };
 
+// Reads an image of the type In, computes in Value, and writes Out.
+template <typename In, typename Value, typename Out>
 class TileLoop {
 public:
-    TileLoop(const Plan &plan, const PackedWeights &packed, const Activation &activation, const TensorView<const float> &input,
-             const TensorView<float> &output)
+    TileLoop(const Plan &plan, const PackedWeights &packed, const Activation &activation, const TensorView<const In> &input,
+             const TensorView<Out> &output)
         : plan_(plan), packed_(packed), activation_(activation), input_(input), output_(output) {
         const bool first = plan.format == DataFormat::channels_first;
         in_x_ = input.strides[first ? 3 : 2], in_y_ = input.strides[first ? 2 : 1], in_c_ = first ? input.strides[1] : 1;
@@ -73,50 +78,58 @@ public:
         return {image, phase, x.first, x.count, y.first, y.count};
     }
 
-    void run_tile(const Tile &tile, float *scratch) const {
+    void run_tile(const Tile &tile, Value *scratch) const {
         if (tile.height == 0) return;  // the last phases may have a row less than the others
-        float *strip = scratch + plan_.scratch_floats, *temporary = strip + plan_.strip_floats;
+        Value *strip = scratch + plan_.scratch_values, *temporary = strip + plan_.strip_values;
         depthwise(tile, 0, 1, scratch, strip);
-        const Target target = target_of(tile, temporary);
-        pointwise(tile, 0, 1, scratch, strip, target);
-        activate(tile, target, output_of(tile));
+        pointwise(tile, 0, 1, scratch, strip, target_of(tile, temporary));
+        finish(tile, 0, 1, temporary);
     }
 
     // A tile that several tasks share: each part does its share of a stage, and all wait for it before the next. Each has a strip of its
     // own.
-    void depthwise_part(const Tile &tile, int part, float *scratch) const {
+    void depthwise_part(const Tile &tile, int part, Value *scratch) const {
         if (tile.height > 0) depthwise(tile, part, plan_.tasks, scratch, strip_of(part, scratch));
     }
-    void pointwise_part(const Tile &tile, int part, float *scratch) const {
-        if (tile.height > 0) pointwise(tile, part, plan_.tasks, scratch, strip_of(part, scratch), target_of(tile, nullptr));
+    void pointwise_part(const Tile &tile, int part, Value *scratch) const {
+        if (tile.height > 0) pointwise(tile, part, plan_.tasks, scratch, strip_of(part, scratch), target_of(tile, temporary_of(scratch)));
     }
-    void activate_part(const Tile &tile, int part) const {
-        const Share rows(tile.height, part, plan_.tasks);
-        const Tile own{tile.image, tile.phase, tile.x, tile.width, tile.y + rows.first, rows.count};
-        if (rows.count > 0) activate(own, target_of(own, nullptr), output_of(own));
+    void finish_part(const Tile &tile, int part, Value *scratch) const {
+        if (tile.height > 0) finish(tile, part, plan_.tasks, temporary_of(scratch));
     }
 
 private:
-    // Where the product writes: the strides of pixels, rows and filters.
-    struct Target {
-        float *data;
+    // Values somewhere, and the strides of pixels, rows and filters.
+    template <typename T>
+    struct Place {
+        T *data;
         std::int64_t x, y, f;
     };
+    using Target = Place<Value>;  // where the product writes
 
-    float *strip_of(int part, float *scratch) const { return scratch + plan_.scratch_floats + plan_.strip_floats * part; }
+    Value *strip_of(int part, Value *scratch) const { return scratch + plan_.scratch_values + plan_.strip_values * part; }
+    Value *temporary_of(Value *scratch) const { return strip_of(plan_.tasks, scratch); }
 
-    float *output_of(const Tile &tile) const {
-        return output_.data + tile.image * output_.strides[0] + (tile.phase + tile.y * plan_.y.step) * out_y_ + tile.x * out_x_;
+    Place<Out> output_of(const Tile &tile) const {
+        Out *data = output_.data + tile.image * output_.strides[0] + (tile.phase + tile.y * plan_.y.step) * out_y_ + tile.x * out_x_;
+        return {data, out_x_, out_y_ * plan_.y.step, out_f_};
+    }
+
+    // A dense tile of some rows of some pixels with some filters.
+    Target dense(Value *data, std::int64_t height, std::int64_t width, std::int64_t filters) const {
+        const bool first = plan_.format == DataFormat::channels_first;
+        return {data, first ? 1 : filters, width * (first ? 1 : filters), first ? width * height : 1};
     }
 
     // The output itself, or a tile of its own for what cannot stay where the product puts it.
-    Target target_of(const Tile &tile, float *temporary) const {
-        if (plan_.temporary_floats == 0) return {output_of(tile), out_x_, out_y_ * plan_.y.step, out_f_};
-        const bool first = plan_.format == DataFormat::channels_first;
-        return {temporary, first ? 1 : plan_.filters, tile.width * (first ? 1 : plan_.filters), first ? tile.width * tile.height : 1};
+    Target target_of(const Tile &tile, Value *temporary) const {
+        if constexpr (std::is_same_v<Value, Out>) {
+            if (plan_.temporary_values == 0) return output_of(tile);
+        }
+        return dense(temporary, tile.height, tile.width, plan_.filters);
     }
 
-    void depthwise(const Tile &tile, int part, int parts, float *scratch, float *strip) const {
+    void depthwise(const Tile &tile, int part, int parts, Value *scratch, Value *strip) const {
         if (plan_.planes()) {
             depthwise_channels_first(tile, scratch, strip);
         } else if (plan_.transposed) {
@@ -128,7 +141,7 @@ private:
 
     // ---- depthwise, channels_last: scratch (lane, pixel, multiplier, block)
 
-    void depthwise_channels_last(const Tile &tile, const Share &blocks, float *scratch, float *strip) const {
+    void depthwise_channels_last(const Tile &tile, const Share &blocks, Value *scratch, Value *strip) const {
         const Axis &x = plan_.x, &y = plan_.y;
         if (!plan_.direct) return from_strip(tile, blocks, 0, tile.width, 0, tile.height, scratch, strip);
         // The outputs whose taps all lie in the image.
@@ -166,19 +179,19 @@ private:
 
     // The rows [begin, end) that outputs from (x0, y0) on read, in the order of memory.
     void fetch_rows(const Tile &tile, std::int64_t x0, std::int64_t x1, std::int64_t y0, std::int64_t begin, std::int64_t end) const {
-        constexpr std::int64_t line = 64 / sizeof(float);
+        constexpr std::int64_t line = 64 / sizeof(In);
         const std::int64_t length = (plan_.x.span(x1 - x0) - 1) * in_x_ + plan_.channels;
         for (std::int64_t row = begin; row < end; row++) {
-            const float *values = pixel_at(tile, x0, y0) + row * in_y_ * plan_.y.step;
+            const In *values = pixel_at(tile, x0, y0) + row * in_y_ * plan_.y.step;
             // Read and not only prefetched: GCC 12 takes a function that does nothing but prefetch for one that does nothing.
-            for (std::int64_t i = 0; i < length; i += line) static_cast<void>(*static_cast<const volatile float *>(values + i));
+            for (std::int64_t i = 0; i < length; i += line) static_cast<void>(reinterpret_cast<const volatile char *>(values + i)[0]);
         }
     }
 
     void from_image(const Tile &tile, const Share &blocks, std::int64_t x0, std::int64_t x1, std::int64_t y0, std::int64_t y1,
-                    float *scratch) const {
+                    Value *scratch) const {
         const std::int64_t lanes = packed_.blocks.lanes, end = blocks.first + blocks.count, whole = std::min(plan_.channels / lanes, end);
-        const float *pixel = pixel_at(tile, x0, y0);
+        const In *pixel = pixel_at(tile, x0, y0);
         const std::int64_t width = plan_.x.span(x1 - x0), height = plan_.y.span(y1 - y0), row = in_y_ * plan_.y.step;
         auto run = [&](std::int64_t block, std::int64_t count) {
             Buffer<4> padded(pixel + packed_.blocks.first_of(block, plan_.channels));
@@ -190,12 +203,12 @@ private:
     }
 
     void from_strip(const Tile &tile, const Share &blocks, std::int64_t x0, std::int64_t x1, std::int64_t y0, std::int64_t y1,
-                    float *scratch, float *strip) const {
+                    Value *scratch, Value *strip) const {
         if (x0 >= x1 || y0 >= y1) return;
         const std::int64_t lanes = packed_.blocks.lanes, width = plan_.x.span(x1 - x0), height = plan_.y.span(y1 - y0);
         const std::int64_t step = plan_.y.step, column = plan_.x.position(0, tile.x + x0), row = plan_.y.position(tile.phase, tile.y + y0);
         const Border border_x(column, width, 1, plan_.x.input), border_y(row, height, step, plan_.y.input);
-        const float *image = input_.data + tile.image * input_.strides[0];
+        const In *image = input_.data + tile.image * input_.strides[0];
         if (border_x.inside > 0 && border_y.inside > 0) {
             image += (row + border_y.before * step) * in_y_ + (column + border_x.before) * in_x_;
         }
@@ -214,7 +227,7 @@ private:
                 Buffer<4> inside(strip + (border_y.before * width + border_x.before + from) * lanes);
                 inside.dim(0, lanes, 1).dim(1, border_x.inside - from, lanes).dim(2, border_y.inside, lanes * width);
                 inside.dim(3, count, lanes * width * height);
-                pixels.buffer.host += from * in_x_ * static_cast<std::int64_t>(sizeof(float));
+                pixels.buffer.host += from * in_x_ * static_cast<std::int64_t>(sizeof(In));
                 pixels.dim(1, border_x.inside - from, in_x_);
                 copy_padded(*plan_.padded, pixels, shifted ? lanes : channels, {0, border_x.inside - from}, {0, border_y.inside}, inside);
             };
@@ -243,10 +256,10 @@ private:
     }
 
     void call_depthwise(const Row &row, const Tile &tile, halide_buffer_t *padded, std::int64_t block, std::int64_t count, std::int64_t x0,
-                        std::int64_t x1, std::int64_t y0, std::int64_t y1, float *scratch) const {
+                        std::int64_t x1, std::int64_t y0, std::int64_t y1, Value *scratch) const {
         const std::int64_t lanes = packed_.blocks.lanes, window = plan_.x.kernel * plan_.y.kernel, multiplier = plan_.multiplier;
         const std::int64_t pixel = row.params.pixel_stride, pixels = tile.width * tile.height;
-        Buffer<5> taps(packed_.taps.data() +
+        Buffer<5> taps(packed_.taps.template as<Value>() +
                        (block * multiplier * window + plan_.y.first_tap * plan_.x.kernel + plan_.x.first_tap) * lanes);
         taps.dim(0, lanes, 1).dim(1, plan_.x.taps, lanes).dim(2, plan_.y.taps, lanes * plan_.x.kernel);
         taps.dim(3, multiplier, lanes * window).dim(4, count, lanes * window * multiplier);
@@ -261,20 +274,21 @@ private:
 
     // ---- channels_first by way of channels_last
 
-    void depthwise_transposed(const Tile &tile, const Share &blocks, float *scratch, float *strip) const {
+    void depthwise_transposed(const Tile &tile, const Share &blocks, Value *scratch, Value *strip) const {
         const std::int64_t lanes = packed_.blocks.lanes, width = plan_.x.span(tile.width), height = plan_.y.span(tile.height);
         const std::int64_t step = plan_.y.step, column = plan_.x.position(0, tile.x), row = plan_.y.position(tile.phase, tile.y);
         const Border border_x(column, width, 1, plan_.x.input), border_y(row, height, step, plan_.y.input);
-        const float *image = input_.data + tile.image * input_.strides[0];
+        const In *image = input_.data + tile.image * input_.strides[0];
         const Row &function = tile.width >= plan_.depthwise_strip->params.together ? *plan_.depthwise_strip : *plan_.depthwise_single;
         // The border stays zero from one block of channels to the next.
-        std::fill_n(strip, lanes * width * height, 0.0f);
+        std::fill_n(strip, lanes * width * height, Value());
         for (std::int64_t block = blocks.first; block < blocks.first + blocks.count; block++) {
             const std::int64_t first = packed_.blocks.first_of(block, plan_.channels);
             if (border_x.inside > 0 && border_y.inside > 0) {
-                turn({image + first * in_c_ + (row + border_y.before * step) * in_y_ + column + border_x.before, in_c_, 1, in_y_ * step},
-                     {strip + (border_y.before * width + border_x.before) * lanes, 1, lanes, lanes * width},
-                     std::min(lanes, plan_.channels), border_x.inside, border_y.inside);
+                turn<In>(
+                    {image + first * in_c_ + (row + border_y.before * step) * in_y_ + column + border_x.before, in_c_, 1, in_y_ * step},
+                    {strip + (border_y.before * width + border_x.before) * lanes, 1, lanes, lanes * width}, std::min(lanes, plan_.channels),
+                    border_x.inside, border_y.inside, *plan_.turned, *plan_.turned_single);
             }
             Buffer<4> padded(strip);
             padded.dim(0, lanes, 1).dim(1, width, lanes).dim(2, height, lanes * width).dim(3, 1, lanes * width * height);
@@ -282,7 +296,7 @@ private:
         }
     }
 
-    void pointwise_transposed(const Tile &tile, int part, int parts, const float *scratch, float *product, const Target &out) const {
+    void pointwise_transposed(const Tile &tile, int part, int parts, const Value *scratch, Value *product, const Target &out) const {
         const std::int64_t tile_pixels = tile.width * tile.height;
         const std::int64_t pixels = plan_.flat ? tile_pixels : tile.width;
         const int last = pixels != plan_.pixels[0];
@@ -301,8 +315,9 @@ private:
                                               {product, run.width, 0, 1});
                     }
                 }
-                turn({product, run.width, 1, run.width * tile.width}, {out.data + first * out.f, 1, out.f, out.y},
-                     dense ? tile_pixels : tile.width, filters, dense ? 1 : tile.height);
+                turn<Value>({product, run.width, 1, run.width * tile.width}, {out.data + first * out.f, 1, out.f, out.y},
+                            dense ? tile_pixels : tile.width, filters, dense ? 1 : tile.height, *plan_.turned_back,
+                            *plan_.turned_back_single);
             }
         }
     }
@@ -313,22 +328,27 @@ private:
         T *data;
         std::int64_t i, j, k;  // strides
     };
-    void turn(const Turned<const float> &from, const Turned<float> &to, std::int64_t i, std::int64_t j, std::int64_t k) const {
+    template <typename T>
+    void turn(const Turned<const T> &from, const Turned<Value> &to, std::int64_t i, std::int64_t j, std::int64_t k, const Row &blocks,
+              const Row &single) const {
         // A pipeline counts elements in 32 bits; what lies further apart goes in several calls.
         constexpr std::int64_t far = std::int64_t(1) << 30;
+        auto part = [&](const Turned<const T> &from, const Turned<Value> &to, std::int64_t i, std::int64_t j, std::int64_t k) {
+            turn<T>(from, to, i, j, k, blocks, single);
+        };
         if (i > 1 && from.i * i > far) {
-            for (std::int64_t n = 0; n < i; n++) turn({from.data + n * from.i, 0, 1, from.k}, {to.data + n, 1, to.j, to.k}, 1, j, k);
+            for (std::int64_t n = 0; n < i; n++) part({from.data + n * from.i, 0, 1, from.k}, {to.data + n, 1, to.j, to.k}, 1, j, k);
             return;
         }
         if (j > 1 && to.j * j > far) {
-            for (std::int64_t n = 0; n < j; n++) turn({from.data + n, from.i, 1, from.k}, {to.data + n * to.j, 1, 0, to.k}, i, 1, k);
+            for (std::int64_t n = 0; n < j; n++) part({from.data + n, from.i, 1, from.k}, {to.data + n * to.j, 1, 0, to.k}, i, 1, k);
             return;
         }
         if (k > 1 && std::max(from.k, to.k) * k > far) {
-            for (std::int64_t n = 0; n < k; n++) turn({from.data + n * from.k, from.i, 1, 0}, {to.data + n * to.k, 1, to.j, 0}, i, j, 1);
+            for (std::int64_t n = 0; n < k; n++) part({from.data + n * from.k, from.i, 1, 0}, {to.data + n * to.k, 1, to.j, 0}, i, j, 1);
             return;
         }
-        const Row &row = std::min(i, j) >= plan_.turned->params.lanes ? *plan_.turned : *plan_.turned_single;
+        const Row &row = std::min(i, j) >= blocks.params.lanes ? blocks : single;
         Buffer<3> in(from.data), out(to.data);
         in.dim(0, j, 1).dim(1, k, from.k).dim(2, i, from.i);
         out.dim(0, i, 1).dim(1, j, to.j).dim(2, k, to.k);
@@ -337,15 +357,16 @@ private:
 
     // ---- depthwise, channels_first: scratch (pixel, depthwise channel)
 
-    void depthwise_channels_first(const Tile &tile, float *scratch, float *strip) const {
+    void depthwise_channels_first(const Tile &tile, Value *scratch, Value *strip) const {
         const std::int64_t lanes = plan_.depthwise->params.lanes, stride = plan_.x.stride, step = plan_.y.step;
         const std::int64_t columns = std::max(tile.width, lanes), height = plan_.y.span(tile.height);
         const std::int64_t column = plan_.x.position(0, tile.x), row = plan_.y.position(tile.phase, tile.y);
-        const float *image = input_.data + tile.image * input_.strides[0];
+        const In *image = input_.data + tile.image * input_.strides[0];
         const Row &function = tile.height >= plan_.depthwise->params.together ? *plan_.depthwise : *plan_.depthwise_single;
         const std::int64_t window = plan_.x.kernel * plan_.y.kernel, multiplier = plan_.multiplier;
         auto depthwise = [&](halide_buffer_t *padded, std::int64_t c, std::int64_t count) {
-            Buffer<5> taps(packed_.plane_taps.data() + c * multiplier * window + plan_.y.first_tap * plan_.x.kernel + plan_.x.first_tap);
+            Buffer<5> taps(packed_.plane_taps.template as<Value>() + c * multiplier * window + plan_.y.first_tap * plan_.x.kernel +
+                           plan_.x.first_tap);
             taps.dim(0, plan_.x.taps, 1)
                 .dim(1, plan_.y.taps, plan_.x.kernel)
                 .dim(2, multiplier, window)
@@ -371,12 +392,12 @@ private:
         const std::int64_t pitch = stride == 1 ? plan_.x.span(columns) : columns + (plan_.x.taps - 1) / stride, width = pitch * stride;
         const Border border_x(column, width, 1, plan_.x.input), border_y(row, height, step, plan_.y.input);
         // The border stays zero from one channel to the next.
-        std::fill_n(strip, plan_.strip_blocks * width * height, 0.0f);
+        std::fill_n(strip, plan_.strip_blocks * width * height, Value());
         std::int64_t count = 0;
         for (std::int64_t c = 0; c < plan_.channels; c += count) {
             const std::int64_t in_block = multiplier == 1 ? plan_.channels : packed_.order.lanes - c % packed_.order.lanes;
             count = std::min({plan_.strip_blocks, plan_.channels - c, in_block});
-            const float *in = image + c * in_c_ + (row + border_y.before * step) * in_y_ + column + border_x.before;
+            const In *in = image + c * in_c_ + (row + border_y.before * step) * in_y_ + column + border_x.before;
             copy_planes(in, strip + border_y.before * width, border_x, border_y.inside, count, pitch, height);
             Buffer<4> padded(strip);
             padded.dim(0, pitch, 1).dim(1, stride, pitch).dim(2, height, width).dim(3, count, width * height);
@@ -386,15 +407,15 @@ private:
 
     // Copies the inside of `count` planes into their border; with a stride, the columns of each phase together: column stride·x + phase is
     // at (x, phase).
-    void copy_planes(const float *in, float *strip, const Border &border, std::int64_t rows, std::int64_t count, std::int64_t pitch,
+    void copy_planes(const In *in, Value *strip, const Border &border, std::int64_t rows, std::int64_t count, std::int64_t pitch,
                      std::int64_t height) const {
         const std::int64_t stride = plan_.x.stride, width = pitch * stride, in_row = in_y_ * plan_.y.step;
         // A pipeline counts elements in 32 bits.
         const bool near = std::max(in_c_ * count, in_row * rows) < std::int64_t(1) << 30;
         for (std::int64_t phase = 0; phase < std::min(stride, border.inside) && rows > 0; phase++) {
             const std::int64_t at = border.before + phase, columns = ceil_div(border.inside - phase, stride);
-            const float *from = in + phase;
-            float *to = strip + at % stride * pitch + at / stride;
+            const In *from = in + phase;
+            Value *to = strip + at % stride * pitch + at / stride;
             const Row *row = nullptr;
             for (const Row *wide : {plan_.copied_narrow, plan_.copied}) {
                 if (near && wide != nullptr && columns >= wide->params.lanes) row = wide;
@@ -408,9 +429,9 @@ private:
             }
             for (std::int64_t c = 0; c < count; c++) {
                 for (std::int64_t y = 0; y < rows; y++) {
-                    const float *in_values = from + c * in_c_ + y * in_row;
-                    float *out_values = to + (c * height + y) * width;
-                    for (std::int64_t x = 0; x < columns; x++) out_values[x] = in_values[x * stride];
+                    const In *in_values = from + c * in_c_ + y * in_row;
+                    Value *out_values = to + (c * height + y) * width;
+                    for (std::int64_t x = 0; x < columns; x++) out_values[x] = static_cast<Value>(in_values[x * stride]);
                 }
             }
         }
@@ -422,14 +443,14 @@ private:
                       static_cast<int>(plan_.x.taps), static_cast<int>(plan_.y.taps), out);
     }
 
-    const float *pixel_at(const Tile &tile, std::int64_t x, std::int64_t y) const {
+    const In *pixel_at(const Tile &tile, std::int64_t x, std::int64_t y) const {
         return input_.data + tile.image * input_.strides[0] + plan_.y.position(tile.phase, tile.y + y) * in_y_ +
                plan_.x.position(0, tile.x + x) * in_x_;
     }
 
     // ---- the product
 
-    void pointwise(const Tile &tile, int part, int parts, const float *scratch, float *strip, const Target &out) const {
+    void pointwise(const Tile &tile, int part, int parts, const Value *scratch, Value *strip, const Target &out) const {
         if (plan_.transposed) return pointwise_transposed(tile, part, parts, scratch, strip, out);
         const std::int64_t tile_pixels = tile.width * tile.height;
         const std::int64_t pixels = plan_.flat ? tile_pixels : tile.width, calls = plan_.flat ? 1 : tile.height;
@@ -452,8 +473,8 @@ private:
         }
     }
 
-    void product_channels_last(const PanelRun &run, const PackedWeights::Panels &of_run, const PixelPiece &piece, const float *scratch,
-                               std::int64_t tile_pixels, std::int64_t pixel, float *to, const Target &out) const {
+    void product_channels_last(const PanelRun &run, const PackedWeights::Panels &of_run, const PixelPiece &piece, const Value *scratch,
+                               std::int64_t tile_pixels, std::int64_t pixel, Value *to, const Target &out) const {
         const std::int64_t lanes = piece.row->params.pixel_stride, steps = plan_.channels * plan_.multiplier;
         const ReductionOrder &order = packed_.order;
         Buffer<3> depthwise(scratch + pixel * lanes);
@@ -462,13 +483,13 @@ private:
         // Panels that would not stay in cache meanwhile come one after the other, each for all pixels.
         constexpr std::int64_t panel_bytes = 64 << 10;
         const std::int64_t at_once =
-            std::clamp<std::int64_t>(panel_bytes / static_cast<std::int64_t>(run.width * steps * sizeof(float)), 1, run.panels);
+            std::clamp<std::int64_t>(panel_bytes / static_cast<std::int64_t>(run.width * steps * sizeof(Value)), 1, run.panels);
         const std::int64_t end = of_run.first + of_run.count;
         for (std::int64_t done = of_run.first; done < end; done += at_once) {
             const std::int64_t panels = std::min(at_once, end - done), first = run.first + done * run.width;
-            Buffer<3> panel(packed_.panels.data() + run.offset + done * run.width * steps);
+            Buffer<3> panel(packed_.panels.template as<Value>() + run.offset + done * run.width * steps);
             panel.dim(0, run.width, 1).dim(1, steps, run.width).dim(2, panels, run.width * steps);
-            Buffer<1> bias(packed_.bias.data() + first);
+            Buffer<1> bias(packed_.bias.template as<Value>() + first);
             bias.dim(0, panels * run.width, 1);
             Buffer<2> output(to + first);
             output.dim(0, std::min(panels * run.width, run.first + run.filters - first), 1).dim(1, piece.count, out.x);
@@ -478,7 +499,7 @@ private:
     }
 
     // The product over planes: of each panel groups of filters, with vectors of pixels.
-    void pointwise_planes(const float *scratch, const Target &out, int last) const {
+    void pointwise_planes(const Value *scratch, const Target &out, int last) const {
         const std::int64_t steps = plan_.channels * plan_.multiplier;
         for (const PanelRun &run : packed_.runs) {
             for (std::int64_t panel = 0; panel < run.panels; panel++) {
@@ -496,7 +517,7 @@ private:
         }
     }
 
-    void product_channels_first(const PanelRun &run, std::int64_t done, std::int64_t groups, const PixelPiece &piece, const float *scratch,
+    void product_channels_first(const PanelRun &run, std::int64_t done, std::int64_t groups, const PixelPiece &piece, const Value *scratch,
                                 const Target &out) const {
         const std::int64_t steps = plan_.channels * plan_.multiplier, filters = piece.row->params.rows;
         Buffer<3> depthwise(scratch + piece.first);
@@ -505,9 +526,9 @@ private:
         const std::int64_t at_once = out.f * filters * groups < std::int64_t(1) << 30 ? groups : 1;
         for (std::int64_t group = 0; group < groups; group += at_once) {
             const std::int64_t first = done + group * filters;
-            Buffer<3> panel(packed_.panels.data() + run.offset + first);
+            Buffer<3> panel(packed_.panels.template as<Value>() + run.offset + first);
             panel.dim(0, filters, 1).dim(1, steps, run.width).dim(2, at_once, filters);
-            Buffer<1> bias(packed_.bias.data() + run.first + first);
+            Buffer<1> bias(packed_.bias.template as<Value>() + run.first + first);
             bias.dim(0, at_once * filters, 1);
             Buffer<2> output(out.data + (run.first + first) * out.f + piece.first);
             output.dim(0, piece.count, 1).dim(1, at_once * filters, out.f);
@@ -515,30 +536,50 @@ private:
         }
     }
 
-    // ---- the activation, while the tile is in cache
+    // ---- the activation and the output, while the tile is in cache
 
-    void activate(const Tile &tile, const Target &target, float *out) const {
+    // What is left to do with one part of a tile's rows when the product is there.
+    void finish(const Tile &tile, int part, int parts, Value *temporary) const {
+        const Share rows(tile.height, part, parts);
+        if (rows.count == 0) return;
+        Place<Out> out = output_of(tile);
+        Target from = target_of(tile, temporary);
+        out.data += rows.first * out.y, from.data += rows.first * from.y;
+        if constexpr (std::is_same_v<Value, Out>) {
+            activate(rows.count, tile.width, from, out);
+        } else if (activation_.kind == ActivationKind::glu && plan_.epilogue.kind == EpilogueKind::rows) {
+            const bool first = plan_.format == DataFormat::channels_first;
+            const std::int64_t width = first ? tile.width / 2 : tile.width, filters = first ? plan_.filters : plan_.filters / 2;
+            const Target half = dense(temporary + tile.height * tile.width * plan_.filters, rows.count, width, filters);
+            activate(rows.count, tile.width, from, half);
+            store(rows.count, width, filters, half, out);
+        } else {
+            activate(rows.count, tile.width, from, from);
+            store(rows.count, tile.width, plan_.filters, from, out);
+        }
+    }
+
+    void activate(std::int64_t height, std::int64_t width, const Target &from, const Target &to) const {
         const Epilogue &epilogue = plan_.epilogue;
         if (epilogue.kind == EpilogueKind::clamp || epilogue.kind == EpilogueKind::image) return;
         const bool first = plan_.format == DataFormat::channels_first, rows = epilogue.kind == EpilogueKind::rows;
-        const std::int64_t pixels = tile.width * tile.height;
-        const bool contiguous = tile.height == 1 || target.y == tile.width * target.x;
-        if (!rows && !first && target.x == plan_.filters && contiguous) {  // one dense run
-            return activate_rows(target.data, 1, pixels * plan_.filters, 0, target.data, 0);
+        const bool contiguous = height == 1 || from.y == width * from.x;
+        if (!rows && !first && from.x == plan_.filters && contiguous) {  // one dense run
+            return activate_rows(from.data, 1, height * width * plan_.filters, 0, from.data, 0);
         }
-        if (!rows && first && contiguous) return activate_rows(target.data, plan_.filters, pixels, target.f, target.data, target.f);
-        for (std::int64_t y = 0; y < tile.height; y++) {
-            float *from = target.data + y * target.y, *to = out + y * out_y_ * plan_.y.step;
+        if (!rows && first && contiguous) return activate_rows(from.data, plan_.filters, height * width, from.f, from.data, from.f);
+        for (std::int64_t y = 0; y < height; y++) {
+            Value *row = from.data + y * from.y, *done = to.data + y * to.y;
             if (first) {
-                activate_rows(from, plan_.filters, tile.width, target.f, to, out_f_);
+                activate_rows(row, plan_.filters, width, from.f, done, to.f);
             } else {
-                activate_rows(from, tile.width, plan_.filters, target.x, to, out_x_);
+                activate_rows(row, width, plan_.filters, from.x, done, to.x);
             }
         }
     }
 
     // `rows` rows of `length` values, `from_stride` and `to_stride` apart.
-    void activate_rows(float *from, std::int64_t rows, std::int64_t length, std::int64_t from_stride, float *to,
+    void activate_rows(Value *from, std::int64_t rows, std::int64_t length, std::int64_t from_stride, Value *to,
                        std::int64_t to_stride) const {
         if (rows > 1 && std::max(from_stride, to_stride) * rows >= std::numeric_limits<std::int32_t>::max()) {
             for (std::int64_t i = 0; i < rows; i++) activate_rows(from + i * from_stride, 1, length, 0, to + i * to_stride, 0);
@@ -547,11 +588,37 @@ private:
         run_activation(plan_.epilogue.activated, activation_, from, rows, length, from_stride, to, to_stride);
     }
 
+    // Converts rows of a tile of its own to the output's type.
+    void store(std::int64_t height, std::int64_t width, std::int64_t filters, const Target &from, const Place<Out> &to) const {
+        const bool first = plan_.format == DataFormat::channels_first;
+        // The innermost dimension in memory, the one around it, and the outermost; neighbours that are dense in both places are one.
+        struct Dimension {
+            std::int64_t extent, from, to;
+        };
+        Dimension inner = first ? Dimension{width, 1, 1} : Dimension{filters, 1, 1};
+        Dimension outer[2] = {first ? Dimension{height, from.y, to.y} : Dimension{width, from.x, to.x},
+                              first ? Dimension{filters, from.f, to.f} : Dimension{height, from.y, to.y}};
+        for (Dimension &next : outer) {
+            if (next.extent > 1 && (next.from != inner.extent || next.to != inner.extent)) break;
+            inner.extent *= next.extent;
+            next.extent = 1;
+        }
+        const Row &row = inner.extent >= plan_.stored->params.lanes ? *plan_.stored : *plan_.stored_single;
+        // A pipeline counts elements in 32 bits; what lies further apart goes in several calls.
+        const std::int64_t calls = outer[1].to * outer[1].extent < std::int64_t(1) << 30 ? 1 : outer[1].extent;
+        for (std::int64_t i = 0; i < calls; i++) {
+            Buffer<3> tile(from.data + i * outer[1].from), out(to.data + i * outer[1].to);
+            tile.dim(0, inner.extent, 1).dim(1, outer[0].extent, outer[0].from).dim(2, outer[1].extent / calls, outer[1].from);
+            out.dim(0, inner.extent, 1).dim(1, outer[0].extent, outer[0].to).dim(2, outer[1].extent / calls, outer[1].to);
+            row.moved(tile, out);
+        }
+    }
+
     const Plan &plan_;
     const PackedWeights &packed_;
     const Activation &activation_;
-    const TensorView<const float> &input_;
-    const TensorView<float> &output_;
+    const TensorView<const In> &input_;
+    const TensorView<Out> &output_;
     std::int64_t in_x_, in_y_, in_c_, out_x_, out_y_, out_f_;
 };
 
@@ -566,17 +633,24 @@ public:
 
     // At once as much as the tasks of most layers need: a page costs nothing before it is touched, and more than a microsecond then, so
     // that growing with each layer would cost its first run many pages that the one before has touched already.
-    float *scratch(std::size_t floats) { return grown(memory_.scratch, std::max<std::size_t>(floats, 1 << 18)); }
-
-    // Where glu's product stands until all of it is there: its axis is twice as long as the output's.
-    TensorView<float> product(const Activation &activation, Shape shape) {
-        shape[activation.axes[0] < 0 ? activation.axes[0] + 4 : activation.axes[0]] *= 2;
-        return {grown(memory_.product, static_cast<std::size_t>(shape[0] * shape[1] * shape[2] * shape[3])), shape};
+    template <typename T>
+    T *scratch(std::size_t values) {
+        return grown(memory_.scratch, std::max<std::size_t>(values * sizeof(T), 1 << 20)).template as<T>();
     }
+
+    // Where a product stands until all of it is there; for glu its axis is twice as long as the output's.
+    template <typename T>
+    TensorView<T> product(const Activation &activation, Shape shape) {
+        if (activation.kind == ActivationKind::glu) shape[activation.axes[0] < 0 ? activation.axes[0] + 4 : activation.axes[0]] *= 2;
+        return image<T>(memory_.product, shape);
+    }
+
+    // Where an image stands before it is converted.
+    TensorView<float> result(const Shape &shape) { return image<float>(memory_.result, shape); }
 
 private:
     struct Memory {
-        AlignedFloats scratch, product;
+        AlignedBytes scratch, product, result;
     };
     struct OfThread {
         std::deque<Memory> memories;  // whose elements stay where they are
@@ -590,25 +664,28 @@ private:
         thread_local OfThread memories;
         return memories;
     }
-    static float *grown(AlignedFloats &values, std::size_t floats) {
-        if (values.size() < floats) {
-            values = AlignedFloats();
-            values = AlignedFloats(floats);
+    static AlignedBytes &grown(AlignedBytes &memory, std::size_t bytes) {
+        if (memory.size() < bytes) {
+            memory = AlignedBytes();
+            memory = AlignedBytes(bytes);
         }
-        return values.data();
+        return memory;
+    }
+    template <typename T>
+    static TensorView<T> image(AlignedBytes &memory, const Shape &shape) {
+        const auto values = static_cast<std::size_t>(shape[0] * shape[1] * shape[2] * shape[3]);
+        return {grown(memory, values * sizeof(T)).template as<T>(), shape};
     }
 
     Memory &memory_;
 };
 
-}  // namespace
-
-void run_plan(const Plan &plan, const PackedWeights &packed, const Activation &activation, const TensorView<const float> &input,
-              const TensorView<float> &output, const Execution &how, int threads) {
-    const bool image = plan.epilogue.kind == EpilogueKind::image;
-    RunMemory memory;
-    const TensorView<float> product = image && activation.kind == ActivationKind::glu ? memory.product(activation, output.shape) : output;
-    const TileLoop loop(plan, packed, activation, input, product);
+// All tiles, up to an activation that needs the whole image.
+template <typename Value, typename In, typename Out>
+void run_tiles(const Plan &plan, const PackedWeights &packed, const Activation &activation, const TensorView<const In> &input,
+               const TensorView<Out> &output, const Execution &how, int threads, RunMemory &memory) {
+    using Loop = TileLoop<In, Value, Out>;
+    const Loop loop(plan, packed, activation, input, output);
     auto parallel = [&](void (*task)(void *, int), void *context) {
         if (plan.tasks == 1) {
             task(context, 0);
@@ -620,10 +697,12 @@ void run_plan(const Plan &plan, const PackedWeights &packed, const Activation &a
     };
     if (plan.shared) {
         struct Run {
-            const TileLoop &loop;
-            float *scratch;
+            const Loop &loop;
+            Value *scratch;
             Tile tile;
-        } run{loop, memory.scratch(plan.scratch_floats + plan.strip_floats * plan.tasks), {}};
+        } run{loop, memory.scratch<Value>(plan.scratch_values + plan.strip_values * plan.tasks + plan.temporary_values), {}};
+        const bool finishes =
+            plan.stored != nullptr || plan.epilogue.kind == EpilogueKind::elementwise || plan.epilogue.kind == EpilogueKind::rows;
         for (std::int64_t i = 0; i < plan.tiles; i++) {
             run.tile = loop.tile_at(i);
             parallel(
@@ -638,36 +717,76 @@ void run_plan(const Plan &plan, const PackedWeights &packed, const Activation &a
                     run.loop.pointwise_part(run.tile, part, run.scratch);
                 },
                 &run);
-            if (plan.epilogue.kind == EpilogueKind::elementwise || plan.epilogue.kind == EpilogueKind::rows) {
+            if (finishes) {
                 parallel(
                     [](void *context, int part) {
                         auto &run = *static_cast<Run *>(context);
-                        run.loop.activate_part(run.tile, part);
+                        run.loop.finish_part(run.tile, part, run.scratch);
                     },
                     &run);
             }
         }
-    } else {
-        // Whole pages apart, so that no two tasks write to one line.
-        constexpr std::size_t page = 1024;
-        const std::size_t task_floats = (plan.task_floats() + page - 1) / page * page;
-        struct Run {
-            const TileLoop &loop;
-            std::int64_t tiles;
-            float *scratch;
-            std::size_t task_floats;
-            std::atomic<std::int64_t> next;
-        } run{loop, plan.tiles, memory.scratch(task_floats * plan.tasks), task_floats, 0};
-        parallel(
-            [](void *context, int index) {
-                Run &run = *static_cast<Run *>(context);
-                for (std::int64_t tile = run.next.fetch_add(1); tile < run.tiles; tile = run.next.fetch_add(1)) {
-                    run.loop.run_tile(run.loop.tile_at(tile), run.scratch + run.task_floats * index);
-                }
-            },
-            &run);
+        return;
     }
+    // Whole pages apart, so that no two tasks write to one line.
+    constexpr std::size_t page = 4096 / sizeof(Value);
+    const std::size_t task_values = (plan.task_values() + page - 1) / page * page;
+    struct Run {
+        const Loop &loop;
+        std::int64_t tiles;
+        Value *scratch;
+        std::size_t task_values;
+        std::atomic<std::int64_t> next;
+    } run{loop, plan.tiles, memory.scratch<Value>(task_values * plan.tasks), task_values, 0};
+    parallel(
+        [](void *context, int index) {
+            Run &run = *static_cast<Run *>(context);
+            for (std::int64_t tile = run.next.fetch_add(1); tile < run.tiles; tile = run.next.fetch_add(1)) {
+                run.loop.run_tile(run.loop.tile_at(tile), run.scratch + run.task_values * index);
+            }
+        },
+        &run);
+}
+
+// A layer whose tensors are of the type that it computes in.
+template <typename T>
+void run_alike(const Plan &plan, const PackedWeights &packed, const Activation &activation, const TensorView<const T> &input,
+               const TensorView<T> &output, const Execution &how, int threads) {
+    const bool image = plan.epilogue.kind == EpilogueKind::image;
+    RunMemory memory;
+    const TensorView<T> product = image && activation.kind == ActivationKind::glu ? memory.product<T>(activation, output.shape) : output;
+    run_tiles<T>(plan, packed, activation, input, product, how, threads, memory);
     if (image) activate_image(plan.epilogue.activated, activation, product, output);
+}
+
+}  // namespace
+
+void run_plan(const Plan &plan, const PackedWeights &packed, const Activation &activation, const TensorView<const float> &input,
+              const TensorView<float> &output, const Execution &how, int threads) {
+    run_alike(plan, packed, activation, input, output, how, threads);
+}
+
+void run_plan(const Plan &plan, const PackedWeights &packed, const Activation &activation, const TensorView<const float16> &input,
+              const TensorView<float16> &output, const Execution &how, int threads) {
+    if (plan.type == Dtype::float16) return run_alike(plan, packed, activation, input, output, how, threads);
+    RunMemory memory;
+    if (plan.epilogue.kind != EpilogueKind::image) {
+        return run_tiles<float>(plan, packed, activation, input, output, how, threads, memory);
+    }
+    // An activation across tiles works on float32, and its results are rounded once.
+    const TensorView<float> product = memory.product<float>(activation, output.shape);
+    const TensorView<float> result = activation.kind == ActivationKind::glu ? memory.result(output.shape) : product;
+    run_tiles<float>(plan, packed, activation, input, product, how, threads, memory);
+    activate_image(plan.epilogue.activated, activation, product, result);
+    const float *from = result.data;
+    for (std::int64_t n = 0; n < output.shape[0]; n++) {
+        for (std::int64_t i = 0; i < output.shape[1]; i++) {
+            for (std::int64_t j = 0; j < output.shape[2]; j++) {
+                float16 *to = output.data + n * output.strides[0] + i * output.strides[1] + j * output.strides[2];
+                for (std::int64_t k = 0; k < output.shape[3]; k++) to[k] = float16(*from++);
+            }
+        }
+    }
 }
 
 }  // namespace sepconv

@@ -3,6 +3,7 @@
 
 #include "packing.h"
 #include "plan.h"
+#include "sepconv/float16.h"
 #include "sepconv/layer.h"
 
 namespace sepconv {
@@ -10,5 +11,7 @@ namespace sepconv {
 /// @throws ExecutionError
 void run_plan(const Plan &plan, const PackedWeights &packed, const Activation &activation, const TensorView<const float> &input,
               const TensorView<float> &output, const Execution &how, int threads);
+void run_plan(const Plan &plan, const PackedWeights &packed, const Activation &activation, const TensorView<const float16> &input,
+              const TensorView<float16> &output, const Execution &how, int threads);
 
 }  // namespace sepconv

@@ -16,11 +16,12 @@ namespace sepconv {
 /// Which end of the values meets a forbidden page exactly. Where they do not fill whole pages, a canary fills the rest at the other.
 enum class Guard { before, after };
 
-/// `rows` runs of `length` floats, each between forbidden pages of its own.
-class GuardedRows {
+/// `rows` runs of `length` values, each between forbidden pages of its own.
+template <typename T>
+class RowsBetweenPages {
 public:
-    GuardedRows(std::int64_t rows, std::int64_t length, Guard guard) : rows_(static_cast<std::size_t>(rows)), length_(length) {
-        const std::size_t bytes = static_cast<std::size_t>(length) * sizeof(float);
+    RowsBetweenPages(std::int64_t rows, std::int64_t length, Guard guard) : rows_(static_cast<std::size_t>(rows)), length_(length) {
+        const std::size_t bytes = static_cast<std::size_t>(length) * sizeof(T);
         page_ = static_cast<std::size_t>(sysconf(_SC_PAGESIZE));
         inside_ = (bytes + page_ - 1) / page_ * page_;
         size_ = rows_ * (inside_ + page_) + page_;
@@ -33,7 +34,7 @@ public:
             std::memset(start(i), canary, inside_);
         }
     }
-    GuardedRows(GuardedRows &&other) noexcept
+    RowsBetweenPages(RowsBetweenPages &&other) noexcept
         : base_(std::exchange(other.base_, nullptr)),
           page_(other.page_),
           inside_(other.inside_),
@@ -41,19 +42,19 @@ public:
           offset_(other.offset_),
           rows_(other.rows_),
           length_(other.length_) {}
-    GuardedRows &operator=(GuardedRows &&) = delete;
-    ~GuardedRows() {
+    RowsBetweenPages &operator=(RowsBetweenPages &&) = delete;
+    ~RowsBetweenPages() {
         if (base_ != nullptr) munmap(base_, size_);
     }
 
-    float *row(std::int64_t index) const { return reinterpret_cast<float *>(start(static_cast<std::size_t>(index)) + offset_); }
+    T *row(std::int64_t index) const { return reinterpret_cast<T *>(start(static_cast<std::size_t>(index)) + offset_); }
     std::int64_t length() const { return length_; }
-    /// Floats from one row to the next.
-    std::int64_t stride() const { return static_cast<std::int64_t>((inside_ + page_) / sizeof(float)); }
+    /// Values from one row to the next.
+    std::int64_t stride() const { return static_cast<std::int64_t>((inside_ + page_) / sizeof(T)); }
 
     /// Whether the rest of the pages still holds the canary.
     bool surroundings_untouched() const {
-        const std::size_t end = offset_ + static_cast<std::size_t>(length_) * sizeof(float);
+        const std::size_t end = offset_ + static_cast<std::size_t>(length_) * sizeof(T);
         for (std::size_t i = 0; i < rows_; i++) {
             for (std::size_t at = 0; at < inside_; at++) {
                 if ((at < offset_ || at >= end) && start(i)[at] != canary) return false;
@@ -71,22 +72,27 @@ private:
     std::int64_t length_ = 0;
 };
 
-/// One run of floats between forbidden pages.
-class GuardedFloats {
+using GuardedRows = RowsBetweenPages<float>;
+
+/// One run of values between forbidden pages.
+template <typename T>
+class Guarded {
 public:
-    GuardedFloats(std::int64_t count, Guard guard) : rows_(1, count, guard) {}
-    GuardedFloats(const std::vector<float> &values, Guard guard) : GuardedFloats(static_cast<std::int64_t>(values.size()), guard) {
-        if (!values.empty()) std::memcpy(data(), values.data(), values.size() * sizeof(float));
+    Guarded(std::int64_t count, Guard guard) : rows_(1, count, guard) {}
+    Guarded(const std::vector<T> &values, Guard guard) : Guarded(static_cast<std::int64_t>(values.size()), guard) {
+        if (!values.empty()) std::memcpy(data(), values.data(), values.size() * sizeof(T));
     }
 
-    float *data() { return rows_.row(0); }
-    const float *data() const { return rows_.row(0); }
+    T *data() { return rows_.row(0); }
+    const T *data() const { return rows_.row(0); }
     std::int64_t size() const { return rows_.length(); }
-    std::vector<float> values() const { return {data(), data() + size()}; }
+    std::vector<T> values() const { return {data(), data() + size()}; }
     bool surroundings_untouched() const { return rows_.surroundings_untouched(); }
 
 private:
-    GuardedRows rows_;
+    RowsBetweenPages<T> rows_;
 };
+
+using GuardedFloats = Guarded<float>;
 
 }  // namespace sepconv

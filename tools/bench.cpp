@@ -43,7 +43,7 @@ constexpr int most_batch = 1 << 16;
 
 struct Options {
     LayerOptions layer;
-    std::string input_shape, layers, data_format;
+    std::string input_shape, layers, data_format, dtype;
     std::string threads = "1", batch = "1";
     bool json = false;
 };
@@ -62,6 +62,12 @@ DataFormat parse_data_format(const std::string &text) {
     if (text.empty() || text == "channels_last") return DataFormat::channels_last;
     if (text == "channels_first") return DataFormat::channels_first;
     throw UsageError(fmt::format("--data-format: expected channels_last or channels_first, found \"{}\"", text));
+}
+
+Dtype parse_dtype(const std::string &text) {
+    if (text.empty() || text == "float32") return Dtype::float32;
+    if (text == "float16") return Dtype::float16;
+    throw UsageError(fmt::format("--dtype: expected float32 or float16, found \"{}\"", text));
 }
 
 nlohmann::json read_rows(const std::string &file) {
@@ -83,6 +89,7 @@ std::vector<ShapedLayer> from_table(const Options &options) {
             row["n"] = batch;
             if (format == DataFormat::channels_first) row["data_format"] = "channels_first";
             layers.push_back(bench::table_layer(row));
+            layers.back().config.dtype = parse_dtype(options.dtype);
             output_shape(layers.back().config, layers.back().input);
         } catch (const nlohmann::json::exception &error) {
             throw FileError(fmt::format("{}: layer {}: expected an object with the name and the numbers h, w, c, f, k, s, d and m: {}",
@@ -95,13 +102,15 @@ std::vector<ShapedLayer> from_table(const Options &options) {
 }
 
 std::vector<ShapedLayer> from_options(const Options &options) {
-    const std::string stray =
-        given({{"--layers", !options.layers.empty()}, {"--data-format", !options.data_format.empty()}, {"--batch", options.batch != "1"}});
+    const std::string stray = given({{"--layers", !options.layers.empty()},
+                                     {"--data-format", !options.data_format.empty()},
+                                     {"--dtype", !options.dtype.empty()},
+                                     {"--batch", options.batch != "1"}});
     if (!stray.empty()) {
-        throw UsageError(
-            fmt::format("{}: expected for the table's layers only; --config or --model have a data_format and --input-shape has "
-                        "the batch",
-                        stray));
+        throw UsageError(fmt::format(
+            "{}: expected for the table's layers only; --config or --model have a data_format and a dtype, and --input-shape has "
+            "the batch",
+            stray));
     }
     const Shape shape = parse_input_shape(options.input_shape);
     const NamedLayer named = read_layer(options.layer, false, read_options("bench"));
@@ -135,13 +144,25 @@ StoredWeights random_weights(const ShapedLayer &layer) {
 // The counters that every layer has. `least_time` is taken out again by the reporters.
 constexpr const char *least_time = "least_time";
 
-void time_layer(benchmark::State &state, const ShapedLayer &shaped, const std::string &target, int threads) {
+// What the benchmark asks of a Layer.
+struct Way {
+    std::string target;
+    Arithmetic arithmetic;
+    int threads;
+};
+
+template <typename T>
+void time_layer(benchmark::State &state, const ShapedLayer &shaped, const Way &way) {
+    const int threads = way.threads;
     const StoredWeights weights = random_weights(shaped);
-    const Layer layer(shaped.config, weights.view(), target);
+    const Layer layer(shaped.config, weights.view(), way.target, way.arithmetic);
     const Shape output_extents = layer.output_shape(shaped.input);
-    const bench::Values input = bench::random_values(bench::elements(shaped.input));
-    bench::Values output(static_cast<std::size_t>(bench::elements(output_extents)));
-    const auto run = [&] { layer.run({input.data(), shaped.input}, {output.data(), output_extents}, {.threads = threads}); };
+    const bench::Values values = bench::random_values(bench::elements(shaped.input));
+    bench::ValuesOf<T> input(values.size()), output(static_cast<std::size_t>(bench::elements(output_extents)));
+    std::transform(values.begin(), values.end(), input.begin(), [](float value) { return T(value); });
+    const auto run = [&] {
+        layer.run(TensorView<const T>(input.data(), shaped.input), TensorView<T>(output.data(), output_extents), {.threads = threads});
+    };
 
     const int peak_threads = threads == 0 ? static_cast<int>(std::max(1U, std::thread::hardware_concurrency())) : threads;
     constexpr int peak_repetitions = 200;  // a millisecond
@@ -156,30 +177,30 @@ void time_layer(benchmark::State &state, const ShapedLayer &shaped, const std::s
     peak = std::max(peak, bench::peak(layer.target(), peak_repetitions, peak_threads));
 
     const double gflops = bench::operations(shaped) / least / 1e9;
-    const std::size_t values = input.size() + output.size() + weights.depthwise_kernel.values.size() +
-                               weights.pointwise_kernel.values.size() + weights.bias.values.size();
+    const std::size_t elements = input.size() + output.size() + weights.depthwise_kernel.values.size() +
+                                 weights.pointwise_kernel.values.size() + weights.bias.values.size();
     state.counters[least_time] = least;
     state.counters["gflops"] = gflops;
     state.counters["peak_gflops"] = peak;
     state.counters["share_of_peak"] = gflops / peak;
-    state.counters["bytes_per_second"] = static_cast<double>(values * sizeof(float)) / least;
+    state.counters["bytes_per_second"] = static_cast<double>(elements * sizeof(T)) / least;
 }
 
 class LayerBenchmark : public benchmark::Fixture {
 public:
-    LayerBenchmark(ShapedLayer layer, std::string target, int threads)
-        : layer_(std::move(layer)), target_(std::move(target)), threads_(threads) {
+    LayerBenchmark(ShapedLayer layer, Way way) : layer_(std::move(layer)), way_(std::move(way)) {
         SetName(layer_.config.name.c_str());
         Unit(benchmark::kMicrosecond);
     }
 
 protected:
-    void BenchmarkCase(benchmark::State &state) override { time_layer(state, layer_, target_, threads_); }
+    void BenchmarkCase(benchmark::State &state) override {
+        layer_.config.dtype == Dtype::float16 ? time_layer<float16>(state, layer_, way_) : time_layer<float>(state, layer_, way_);
+    }
 
 private:
     ShapedLayer layer_;
-    std::string target_;
-    int threads_;
+    Way way_;
 };
 
 // A reporter that shows the least time of a call as the real time, where Google Benchmark has the mean: a shared machine's interruptions
@@ -248,15 +269,16 @@ std::string pass_on(const std::vector<std::string> &words) {
 void bench(const Options &options, const std::vector<std::string> &extras) {
     const std::string out = pass_on(extras);
     const int threads = parse_threads(options.threads);
-    const std::string target = checked_target(options.layer.target);
+    const Arithmetic arithmetic = parse_arithmetic(options.layer.arithmetic);
+    const std::string target = checked_target(options.layer.target, arithmetic);
     const bool own = !options.layer.config.empty() || !options.layer.model.empty() || !options.layer.model_weights.empty() ||
                      !options.layer.layer.empty() || !options.input_shape.empty();
     for (const ShapedLayer &layer : own ? from_options(options) : from_table(options)) {
         // Belongs to Google Benchmark from here on. NOLINTNEXTLINE(clang-analyzer-cplusplus.NewDeleteLeaks)
-        benchmark::internal::RegisterBenchmarkInternal(new LayerBenchmark(layer, target, threads));
+        benchmark::internal::RegisterBenchmarkInternal(new LayerBenchmark(layer, {target, arithmetic, threads}));
     }
     benchmark::AddCustomContext("sepconv_version", version());
-    benchmark::AddCustomContext("target", target.empty() ? default_target() : target);
+    benchmark::AddCustomContext("target", target.empty() ? default_target(arithmetic) : target);
     benchmark::AddCustomContext("threads", options.threads);
     const std::unique_ptr<benchmark::BenchmarkReporter> display =
         options.json ? std::unique_ptr<benchmark::BenchmarkReporter>(std::make_unique<Least<benchmark::JSONReporter>>())
@@ -279,6 +301,7 @@ void add_bench(CLI::App &program) {
     subcommand->add_option("--layers", options->layers, "A table of layers with the fields of bench/layers.json, in place of that one")
         ->type_name("FILE");
     subcommand->add_option("--data-format", options->data_format, "For the table's layers")->type_name("channels_last|channels_first");
+    subcommand->add_option("--dtype", options->dtype, "For the table's layers")->type_name("float32|float16");
     subcommand->add_option("--batch", options->batch, "For the table's layers: images in one call")->type_name("N")->capture_default_str();
     subcommand->add_option("--threads", options->threads, "Threads to use; 0: all that the machine has")
         ->type_name("N")

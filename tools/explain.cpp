@@ -24,13 +24,14 @@ struct Options {
 
 std::string explanation(const Options &options) {
     const Shape shape = parse_input_shape(options.input_shape);
-    const std::string target = checked_target(options.layer.target);
+    const Arithmetic arithmetic = parse_arithmetic(options.layer.arithmetic);
+    const std::string target = checked_target(options.layer.target, arithmetic);
     const NamedLayer named = read_layer(options.layer, false, read_options("explain"));
     try {
         output_shape(named.config, shape);
         const std::int64_t channels = shape[named.config.data_format == DataFormat::channels_first ? 1 : 3];
         const StoredWeights weights = named.weights ? *named.weights : zero_weights(named.config, channels);
-        return Layer(named.config, weights.view(), target).explain(shape, options.json);
+        return Layer(named.config, weights.view(), target, arithmetic).explain(shape, options.json);
     } catch (const ShapeError &error) {
         throw ShapeError(fmt::format("--input-shape {}: {}", options.input_shape, error.what()));
     }

@@ -68,6 +68,11 @@ void add_layer_options(CLI::App &subcommand, LayerOptions &options, bool with_we
     subcommand.add_option("--model-weights", options.model_weights, "The .weights.h5 for a model whose config is a .json")
         ->type_name("FILE");
     subcommand.add_option("--layer", options.layer, "The name of the SeparableConv2D in the model")->type_name("NAME");
+    subcommand
+        .add_option("--arithmetic", options.arithmetic,
+                    "What a layer of dtype float16 computes in; float16 needs a CPU and a target that do")
+        ->type_name("float32|float16")
+        ->capture_default_str();
     std::string names = "host";
     for (const Target &target : targets()) names += "|" + target.name;
     subcommand
@@ -93,14 +98,21 @@ NamedLayer read_layer(const LayerOptions &options, bool need_weights, const Read
     return layer;
 }
 
-std::string checked_target(const std::string &name) {
+Arithmetic parse_arithmetic(const std::string &name) {
+    if (name == "float32") return Arithmetic::float32;
+    if (name == "float16") return Arithmetic::float16;
+    throw UsageError(fmt::format("--arithmetic: expected float32 or float16, found \"{}\"", name));
+}
+
+std::string checked_target(const std::string &name, Arithmetic arithmetic) {
     if (name == "host") {
-        default_target();
+        default_target(arithmetic);
         return {};
     }
     std::string here = "host";
     bool built = false;
     for (const Target &target : targets()) {
+        if (target.arithmetic != arithmetic) continue;
         if (target.name == name && target.runs_here) return name;
         built = built || target.name == name;
         if (target.runs_here) here += ", " + target.name;

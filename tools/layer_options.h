@@ -13,10 +13,10 @@ namespace sepconv::tools {
 
 struct LayerOptions {
     std::string config, weights, model, model_weights, layer;
-    std::string target = "host";
+    std::string target = "host", arithmetic = "float32";
 };
 
-/// Adds --config, --model, --model-weights, --layer and --target; and --weights for a subcommand that needs a layer's values.
+/// Adds --config, --model, --model-weights, --layer, --target and --arithmetic; and --weights for a subcommand that needs a layer's values.
 void add_layer_options(CLI::App &subcommand, LayerOptions &options, bool with_weights);
 
 /// A layer as the command line names it.
@@ -31,10 +31,13 @@ struct NamedLayer {
 /// @throws UsageError, ConfigError, FileError
 NamedLayer read_layer(const LayerOptions &options, bool need_weights, const ReadOptions &read);
 
+/// @throws UsageError
+Arithmetic parse_arithmetic(const std::string &name);
+
 /// The target as Layer takes it: empty for "host".
 /// @throws UsageError   where the name is unknown or this CPU does not run it; the message lists those that it may be
-/// @throws TargetError  for "host", where $SEPCONV_TARGET is wrong or no target runs here
-std::string checked_target(const std::string &name);
+/// @throws TargetError  for "host", where $SEPCONV_TARGET is wrong or no target of that arithmetic runs here
+std::string checked_target(const std::string &name, Arithmetic arithmetic);
 
 /// Checks that an option was given, without which the subcommand has nothing to do.
 /// @param what  what the option takes, in words

@@ -93,11 +93,12 @@ void run(const Options &options) {
     require_option("--input", options.input, "a .npy file");
     require_option("--output", options.output, "the name of a .npy file");
     const int threads = parse_threads(options.threads);
-    const std::string target = checked_target(options.layer.target);
+    const Arithmetic arithmetic = parse_arithmetic(options.layer.arithmetic);
+    const std::string target = checked_target(options.layer.target, arithmetic);
     check_output(options.output);
     const ReadOptions read = read_options("run");
     const NamedLayer named = read_layer(options.layer, true, read);
-    const Layer layer = in_file(named.weights_file, [&] { return Layer(named.config, named.weights->view(), target); });
+    const Layer layer = in_file(named.weights_file, [&] { return Layer(named.config, named.weights->view(), target, arithmetic); });
     if (named.config.dtype == Dtype::float16) {
         compute(options, layer, read_npy_float16(options.input, read), threads);
     } else {

@@ -9,7 +9,6 @@
 #include <fstream>
 #include <map>
 #include <nlohmann/json.hpp>
-#include <optional>
 #include <ostream>
 #include <string>
 #include <vector>
@@ -85,7 +84,7 @@ TEST_P(Golden, ComputesWhatKerasComputes) {
     const Array &input = array("input"), &expected = array("output");
     int targets_run = 0;
     for (const Target &target : targets()) {
-        if (!target.runs_here) continue;
+        if (!target.runs_here || target.arithmetic != Arithmetic::float32) continue;
         targets_run++;
         const Layer layer(config, weights.view(), target.name);
         std::vector<float> on_one_thread;
@@ -200,7 +199,7 @@ TEST_P(Float16, SumsInFloat32AreKerasFloat64RoundedOnce) {
     const std::vector<double> error = float32_error(product());
     int targets_run = 0;
     for (const Target &target : targets()) {
-        if (!target.runs_here) continue;
+        if (!target.runs_here || target.arithmetic != Arithmetic::float32) continue;
         targets_run++;
         expect_close(Layer(config, weights.view(), target.name), error);
     }
@@ -213,15 +212,9 @@ TEST_P(Float16, SumsInFloat16AreWithinTheirBoundOfKerasFloat64) {
     const std::vector<double> error = error_in_float16();
     int targets_run = 0;
     for (const Target &target : targets()) {
-        if (!target.runs_here) continue;
-        std::optional<Layer> layer;
-        try {
-            layer.emplace(config, weights.view(), target.name, Arithmetic::float16);
-        } catch (const TargetError &) {
-            continue;  // an instruction set without arithmetic in float16
-        }
+        if (!target.runs_here || target.arithmetic != Arithmetic::float16) continue;
         targets_run++;
-        expect_close(*layer, error);
+        expect_close(Layer(config, weights.view(), target.name, Arithmetic::float16), error);
     }
     if (targets_run == 0) GTEST_SKIP() << "no instruction set of this build computes in float16 on this CPU";
 }

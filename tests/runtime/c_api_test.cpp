@@ -290,6 +290,7 @@ TEST(CInterface, ListsTheTargetsOfTheCppInterface) {
         EXPECT_EQ(targets[i].name, expected[i].name);
         EXPECT_EQ(targets[i].halide, expected[i].halide);
         EXPECT_EQ(targets[i].runs_here != 0, expected[i].runs_here);
+        EXPECT_EQ(targets[i].arithmetic == SEPCONV_FLOAT16, expected[i].arithmetic == sepconv::Arithmetic::float16);
     }
 }
 

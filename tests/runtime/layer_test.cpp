@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "closeness.h"
+#include "crop.h"
 #include "random_layer.h"
 #include "reference.h"
 
@@ -97,50 +98,11 @@ TEST_P(RandomLayers, ShareATileWhoseRowsCannotBeDealtOutEvenly) {
     }
 }
 
-// A tensor inside a larger one: margins on every side of every dimension but the batch's.
-struct Crop {
-    Shape outer = {}, start = {};
-    std::vector<float> values;
-
-    Crop(const Shape &shape, Random &random, float fill) {
-        std::size_t count = 1;
-        for (int i = 0; i < 4; i++) {
-            start[i] = random.chance(50) ? random.in(0, 3) : 0;
-            outer[i] = start[i] + shape[i] + (random.chance(50) ? random.in(0, 5) : 0);
-            count *= static_cast<std::size_t>(outer[i]);
-        }
-        values.assign(count, fill);
-    }
-    Shape strides() const { return TensorView<float>::dense_strides(outer); }
-    float *first() {
-        const Shape s = strides();
-        return values.data() + start[0] * s[0] + start[1] * s[1] + start[2] * s[2] + start[3];
-    }
-    // Calls each(element, its index in the dense tensor); -1 for what lies around it.
-    template <typename Each>
-    void visit(const Shape &shape, const Each &each) {
-        std::size_t next = 0;
-        std::int64_t dense = 0;
-        Shape at;
-        for (at[0] = 0; at[0] < outer[0]; at[0]++) {
-            for (at[1] = 0; at[1] < outer[1]; at[1]++) {
-                for (at[2] = 0; at[2] < outer[2]; at[2]++) {
-                    for (at[3] = 0; at[3] < outer[3]; at[3]++) {
-                        bool inside = true;
-                        for (int i = 0; i < 4; i++) inside = inside && at[i] >= start[i] && at[i] < start[i] + shape[i];
-                        each(values[next++], inside ? dense++ : -1);
-                    }
-                }
-            }
-        }
-    }
-};
-
 TEST_P(RandomLayers, ReadAndWriteCropsOfLargerTensorsAndNothingAroundThem) {
     constexpr float canary = 12345.5F;
     for_each_case(400, [](const RandomLayer &one, const Layer &layer) {
         Random random(one.image.size());
-        Crop in(one.input, random, std::numeric_limits<float>::quiet_NaN()), out(one.output, random, canary);
+        Crop<float> in(one.input, random, std::numeric_limits<float>::quiet_NaN()), out(one.output, random, canary);
         in.visit(one.input, [&](float &value, std::int64_t index) {
             if (index >= 0) value = one.image[index];
         });
@@ -313,7 +275,7 @@ TEST_P(LayerOn, AnEmptyBatchWritesNothing) {
         const RandomLayer one = filled(plain(format, 4), 0, 5, 5, 3);
         const Layer layer(one.config, one.weights(), GetParam());
         EXPECT_EQ(layer.output_shape(one.input)[0], 0);
-        EXPECT_NO_THROW(layer.run({nullptr, one.input}, {nullptr, one.output}));
+        EXPECT_NO_THROW(layer.run(TensorView<const float>(nullptr, one.input), TensorView<float>(nullptr, one.output)));
     }
 }
 

@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstdlib>
 #include <limits>
@@ -112,6 +113,23 @@ std::vector<float> RandomLayer::run(const Layer &layer, const Execution &how) co
     return values;
 }
 
+std::vector<float16> RandomLayer::run_float16(const Layer &layer, const Execution &how) const {
+    std::vector<float16> values(static_cast<std::size_t>(output[0] * output[1] * output[2] * output[3]),
+                                float16(std::numeric_limits<float>::quiet_NaN()));
+    std::vector<float16> from(image.size());
+    std::transform(image.begin(), image.end(), from.begin(), [](float value) { return float16(value); });
+    layer.run({from.data(), input}, {values.data(), output}, how);
+    return values;
+}
+
+RandomLayer in_float16(RandomLayer layer) {
+    layer.config.dtype = Dtype::float16;
+    for (std::vector<float> *values : {&layer.image, &layer.depthwise_kernel, &layer.pointwise_kernel, &layer.bias}) {
+        for (float &value : *values) value = static_cast<float>(float16(value));
+    }
+    return layer;
+}
+
 RandomLayer filled(const LayerConfig &config, std::int64_t batch, std::int64_t height, std::int64_t width, std::int64_t channels,
                    std::uint64_t seed) {
     RandomLayer layer;
@@ -188,10 +206,10 @@ std::string describe(const RandomLayer &layer, std::uint64_t seed) {
     return fmt::format("input {}, {}\nthis case alone: SEPCONV_SEED={} SEPCONV_CASES=1", layer.input, to_json(layer.config), seed);
 }
 
-std::vector<std::string> targets_here() {
+std::vector<std::string> targets_here(Arithmetic arithmetic) {
     std::vector<std::string> names;
     for (const Target &target : targets()) {
-        if (target.runs_here) names.push_back(target.name);
+        if (target.runs_here && target.arithmetic == arithmetic) names.push_back(target.name);
     }
     return names;
 }

@@ -36,7 +36,12 @@ struct RandomLayer {
     std::int64_t channels() const;
     /// The layer's answer for the dense image.
     std::vector<float> run(const Layer &layer, const Execution &how = {.threads = 1, .executor = nullptr}) const;
+    /// The same of a layer of dtype float16, whose image and weights are numbers of it.
+    std::vector<float16> run_float16(const Layer &layer, const Execution &how = {.threads = 1, .executor = nullptr}) const;
 };
+
+/// The layer in half precision: its dtype, and its image and weights rounded.
+RandomLayer in_float16(RandomLayer layer);
 
 /// Which layers to draw.
 struct Draw {
@@ -64,6 +69,6 @@ int case_count(int usual);
 std::string describe(const RandomLayer &layer, std::uint64_t seed);
 
 /// The names of the targets that this CPU runs.
-std::vector<std::string> targets_here();
+std::vector<std::string> targets_here(Arithmetic arithmetic = Arithmetic::float32);
 
 }  // namespace sepconv::testing_layers

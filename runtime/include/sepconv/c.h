@@ -135,10 +135,17 @@ typedef struct sepconv_weights {
 } sepconv_weights;
 
 /* Checks the weights against the config and packs them for one instruction set.
- * target: "avx512", "avx2", "sse41", or NULL: $SEPCONV_TARGET where it is set, else the best that this CPU runs.
+ * target: one of sepconv_targets: "avx512", "avx2", "sse41", on ARM "neon"; or NULL: $SEPCONV_TARGET where it is set, else the best that
+ * this CPU runs.
  * *layer: to be freed with sepconv_layer_free. It keeps nothing of config and weights. */
 SEPCONV_EXPORT sepconv_status sepconv_layer_create(const sepconv_config *config, const sepconv_weights *weights, const char *target,
                                                    sepconv_layer **layer);
+
+/* The same with a choice for a config of dtype float16: what products and sums are computed in. SEPCONV_FLOAT32, which
+ * sepconv_layer_create takes, rounds each result once. SEPCONV_FLOAT16 computes twice as much at once and rounds each sum, on targets of
+ * that arithmetic: on ARM "neon_fp16". */
+SEPCONV_EXPORT sepconv_status sepconv_layer_create_as(const sepconv_config *config, const sepconv_weights *weights, const char *target,
+                                                      sepconv_dtype arithmetic, sepconv_layer **layer);
 
 /* Another handle to the same packed weights, freed on its own. */
 SEPCONV_EXPORT sepconv_status sepconv_layer_copy(const sepconv_layer *layer, sepconv_layer **copy);
@@ -174,6 +181,18 @@ typedef struct sepconv_const_tensor {
     int64_t strides[4];
 } sepconv_const_tensor;
 
+/* Both for a layer of dtype float16: IEEE 754's binary16, as the bits of each number. */
+typedef struct sepconv_float16_tensor {
+    uint16_t *data;
+    int64_t shape[4];
+    int64_t strides[4];
+} sepconv_float16_tensor;
+typedef struct sepconv_const_float16_tensor {
+    const uint16_t *data;
+    int64_t shape[4];
+    int64_t strides[4];
+} sepconv_const_float16_tensor;
+
 /* The caller's own threads, lent to a run. */
 typedef struct sepconv_executor {
     void *user; /* handed to both functions */
@@ -197,6 +216,10 @@ typedef struct sepconv_execution {
 SEPCONV_EXPORT sepconv_status sepconv_layer_run(const sepconv_layer *layer, const sepconv_const_tensor *input, const sepconv_tensor *output,
                                                 const sepconv_execution *execution);
 
+/* The same for a layer of dtype float16. Tensors of the other type are a SEPCONV_SHAPE_ERROR. */
+SEPCONV_EXPORT sepconv_status sepconv_layer_run_float16(const sepconv_layer *layer, const sepconv_const_float16_tensor *input,
+                                                        const sepconv_float16_tensor *output, const sepconv_execution *execution);
+
 /* Which functions an input shape takes on the layer's target, the tile and the split, and why: lines of text, or JSON where json is not 0.
  * The buffer is filled as sepconv_config_json fills it. */
 SEPCONV_EXPORT sepconv_status sepconv_layer_explain(const sepconv_layer *layer, const int64_t input[4], int json, char *buffer,
@@ -204,9 +227,10 @@ SEPCONV_EXPORT sepconv_status sepconv_layer_explain(const sepconv_layer *layer, 
 
 /* One instruction set that pipelines were built for. */
 typedef struct sepconv_target {
-    const char *name;   /* "avx512", "avx2", "sse41" */
-    const char *halide; /* Halide's name for it */
-    int runs_here;      /* whether this CPU and operating system can run it */
+    const char *name;         /* "avx512", "avx2", "sse41", "neon", "neon_fp16" */
+    const char *halide;       /* Halide's name for it */
+    int runs_here;            /* whether this CPU and operating system can run it */
+    sepconv_dtype arithmetic; /* SEPCONV_FLOAT16: for layers of that arithmetic, and only for these */
 } sepconv_target;
 
 /* The instruction sets built in, best first: an array that belongs to the library and stays as long as it is loaded. */

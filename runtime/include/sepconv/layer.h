@@ -9,6 +9,7 @@
 
 #include "sepconv/config.h"
 #include "sepconv/export.h"
+#include "sepconv/float16.h"
 #include "sepconv/tensor.h"
 
 namespace sepconv {
@@ -21,6 +22,15 @@ struct Weights {
     Shape pointwise_shape = {};  ///< (1, 1, C·M, F)
     const float *bias = nullptr;
     std::int64_t bias_size = 0;  ///< F, or 0 where use_bias is false
+};
+
+/// What a layer of dtype float16 computes in. A layer of float32 has no choice.
+enum class Arithmetic {
+    /// Products and sums in float32; each result is rounded to float16 once, after the activation. On every machine.
+    float32,
+    /// Products and sums in float16, twice as many at once. Each addition rounds: a sum of 1000 products is off by some thousandths of the
+    /// largest result. Where the CPU computes in half precision, and pipelines are built for it (ARM).
+    float16,
 };
 
 /// Runs a number of tasks, in any order and on any threads. Lets a program use its own threads for a layer.
@@ -50,9 +60,11 @@ struct Execution {
 class SEPCONV_EXPORT Layer {
 public:
     /// Checks the weights against the config and packs them for one instruction set.
-    /// @param target  "avx512", "avx2", "sse41", or empty: $SEPCONV_TARGET where it is set, else the best that this CPU runs.
+    /// @param target  one of targets(): "avx512", "avx2", "sse41", on ARM "neon", "neon_fp16"; or empty: $SEPCONV_TARGET where it is set,
+    ///                else the best that this CPU runs.
+    /// @param arithmetic  float16 only for a config of dtype float16, on a target of that arithmetic
     /// @throws ConfigError, ShapeError (weights that do not fit the config), TargetError
-    Layer(const LayerConfig &config, const Weights &weights, const std::string &target = {});
+    Layer(const LayerConfig &config, const Weights &weights, const std::string &target = {}, Arithmetic arithmetic = Arithmetic::float32);
     ~Layer();
     Layer(const Layer &);
     Layer(Layer &&) noexcept;
@@ -64,6 +76,7 @@ public:
     std::int64_t input_channels() const;
     /// The name of the instruction set that the weights are packed for.
     const std::string &target() const;
+    Arithmetic arithmetic() const;
     /// @throws ShapeError
     Shape output_shape(const Shape &input) const;
 
@@ -74,6 +87,8 @@ public:
     /// @throws ShapeError  if a shape or stride does not fit the layer; the output is then untouched.
     /// Thread-safe on one Layer. Allocates only on a thread's first call with a shape. Bitwise the same for every thread count.
     void run(TensorView<const float> input, TensorView<float> output, const Execution &how = {}) const;
+    /// The same for a layer of dtype float16. Tensors of the other type are a ShapeError.
+    void run(TensorView<const float16> input, TensorView<float16> output, const Execution &how = {}) const;
 
     /// Which functions of the table an input shape takes on this target, the tile and the split, and why: lines of text, or JSON.
     /// @throws ShapeError
@@ -86,17 +101,19 @@ private:
 
 /// One instruction set that pipelines were built for.
 struct Target {
-    std::string name;    ///< "avx512", "avx2", "sse41"
-    std::string halide;  ///< Halide's name for it
-    bool runs_here;      ///< whether this CPU and operating system can run it
+    std::string name;       ///< "avx512", "avx2", "sse41", "neon", "neon_fp16"
+    std::string halide;     ///< Halide's name for it
+    bool runs_here;         ///< whether this CPU and operating system can run it
+    Arithmetic arithmetic;  ///< float16: for layers of that arithmetic, and only for these
 };
 
 /// The instruction sets built in, best first.
 SEPCONV_EXPORT std::vector<Target> targets();
 
-/// The one that a Layer takes where none is named: $SEPCONV_TARGET, else the first that runs here.
-/// @throws TargetError  where $SEPCONV_TARGET names one that is unknown or does not run here.
-SEPCONV_EXPORT std::string default_target();
+/// The one that a Layer takes where none is named: $SEPCONV_TARGET, else the first of that arithmetic that runs here.
+/// @throws TargetError  where $SEPCONV_TARGET names one that is unknown, does not run here or has another arithmetic, and where none has
+/// it.
+SEPCONV_EXPORT std::string default_target(Arithmetic arithmetic = Arithmetic::float32);
 
 /// One row of the table of pipelines, as built for one target.
 struct Pipeline {
