@@ -8,6 +8,7 @@
 import json
 import os
 import re
+import subprocess
 import sys
 import unittest
 from pathlib import Path
@@ -22,12 +23,15 @@ TARGETS = [target["name"] for target in TABLE["targets"] if target["architecture
 # Of the cycles, in which the pipes that multiply and add are busy. Without a fused multiply-add each product also costs a copy, since a
 # multiplication overwrites a factor, and a broadcast costs an instruction beside its load: together these fill all three ports of the
 # model, on which any that takes another's place makes that one wait.
-LEAST_BUSY = {"avx512": 0.95, "avx2": 0.95, "sse41": 0.75, "neon": 0.98}
+LEAST_BUSY = {"avx512": 0.95, "avx2": 0.95, "sse41": 0.75, "neon": 0.98, "neon_fp16": 0.98}
 # On ARM the large cores differ so much that a block which fills one core's pipes is for what is left over on another: a full block has as
 # many sums as the widest needs.
 LEAST_SUMS = {target["name"]: target["sums"] for target in TABLE["targets"] if target["architecture"] == "arm-64"}
 # Of the 3 x 3 depthwise stage inside the image, stride 1, in the same measure as LEAST_BUSY. On ARM a store takes a pipe that multiplies.
-LEAST_BUSY_DEPTHWISE = {"neon": 0.80}
+LEAST_BUSY_DEPTHWISE = {"neon": 0.80, "neon_fp16": 0.80}
+# LLVM takes the model of Cortex-A57 for Cortex-A76, which loads one vector a cycle. In half precision, where that model multiplies two a
+# cycle, the loads of the stage then take longer than its multiplications.
+EXCUSED = {("neon_fp16", "cortex-a76")}
 
 
 def functions(stage):
@@ -94,6 +98,21 @@ class Product(unittest.TestCase):
                     self.assertEqual([line for line in loop.multiplications if not re.search(r"v\d+\.[sh]\[\d\]$", line)], [])
 
 
+class EveryFunction(unittest.TestCase):
+    def test_of_neon_needs_no_arithmetic_in_half_precision(self):
+        # Rows that convert are compiled as if there were, or Halide would convert by integer operations; the first ARMv8 has the
+        # instructions that they then take, and no others.
+        for row in TABLE["rows"]:
+            if "neon" in row["targets"]:
+                path = COMPILED / f"sepconv_{row['name']}_neon.s"
+                with self.subTest(row["name"]):
+                    ran = subprocess.run(["aarch64-linux-gnu-as", "-march=armv8-a", path, "-o", os.devnull], capture_output=True, text=True)
+                    self.assertEqual(ran.stderr, "")
+        half = subprocess.run(["aarch64-linux-gnu-as", "-march=armv8-a", COMPILED / "sepconv_pointwise_2x8_neon_fp16.s", "-o", os.devnull],
+                              capture_output=True, text=True)
+        self.assertIn("selected processor does not support", half.stderr)
+
+
 class Depthwise(unittest.TestCase):
     def test_keeps_every_sum_in_registers(self):
         # The taps of a large window do not all fit beside the sums. The compiler copies them to the stack before the loop, and there the
@@ -117,7 +136,7 @@ class Depthwise(unittest.TestCase):
             for loop in main_loops(found):
                 self.assertEqual(loop.stack_reads, [], f"{row['name']} {loop.label} {loop.name}")
             for cpu, results in by_cpu(main_loops(found), target, mca).items():
-                for result in results:
+                for result in results if (target, cpu) not in EXCUSED else []:
                     with self.subTest(row["name"], target=target, cpu=cpu):
                         self.assertGreaterEqual(result.share, LEAST_BUSY_DEPTHWISE[target], str(result))
         self.assertGreater(tried, 0)
