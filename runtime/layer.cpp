@@ -100,6 +100,12 @@ void check_weights(const LayerConfig &config, const Weights &weights) {
     }
 }
 
+void check_arithmetic(const LayerConfig &config, Arithmetic arithmetic) {
+    if (arithmetic == Arithmetic::float16 && config.dtype != Dtype::float16) {
+        throw ConfigError(fmt::format("arithmetic: float16 is for layers of dtype float16, found {}", sepconv::name(config.dtype)));
+    }
+}
+
 // The most elements between any two that one call of a pipeline may reach.
 constexpr std::int64_t reach = std::numeric_limits<std::int32_t>::max();
 
@@ -271,9 +277,7 @@ struct Layer::Packed {
 Layer::Layer(const LayerConfig &config, const Weights &weights, const std::string &target, Arithmetic arithmetic) {
     validate(config);
     check_weights(config, weights);
-    if (arithmetic == Arithmetic::float16 && config.dtype != Dtype::float16) {
-        throw ConfigError(fmt::format("arithmetic: float16 is for layers of dtype float16, found {}", sepconv::name(config.dtype)));
-    }
+    check_arithmetic(config, arithmetic);
     const BuiltTarget &chosen = choose_target(target, arithmetic);
     const RoundedWeights rounded(config, weights);
     packed_ = std::make_shared<const Packed>(
@@ -301,6 +305,58 @@ std::string Layer::explain(const Shape &input, bool json) const {
     const Shape output = packed_->output_shape(input);
     const Plan plan = make_plan(packed_->config, packed_->weights, *packed_->target, input, true, machine_threads());
     return sepconv::explain(plan, packed_->config, packed_->weights, *packed_->target, input, output, json);
+}
+
+namespace {
+
+// The words of a target between its dashes.
+std::vector<std::string_view> words_of(std::string_view text) {
+    std::vector<std::string_view> words;
+    for (;;) {
+        const std::size_t end = text.find('-');
+        words.push_back(text.substr(0, end));
+        if (end == std::string_view::npos) return words;
+        text.remove_prefix(end + 1);
+    }
+}
+
+// Whether a machine as Halide writes it runs a target of the table: of the features that the table lists the first implies the others.
+bool covers(const std::vector<std::string_view> &machine, const BuiltTarget &target) {
+    constexpr std::size_t named = 3;  // architecture in two words, and system
+    const std::vector<std::string_view> wanted = words_of(target.halide);
+    return machine.size() >= named && machine[0] == wanted[0] && machine[1] == wanted[1] &&
+           (wanted.size() == named || std::find(machine.begin() + named, machine.end(), wanted[named]) != machine.end());
+}
+
+const BuiltTarget &target_for(const std::string &name, Arithmetic arithmetic) {
+    const std::vector<std::string_view> machine = words_of(name);
+    std::string names;
+    for (const std::span<const BuiltTarget> targets : {built_targets(), targets_elsewhere()}) {
+        for (const BuiltTarget &target : targets) {
+            if (target.type != type_of(arithmetic)) continue;
+            if (name == target.name || covers(machine, target)) return target;
+            names += fmt::format("{}{} ({})", names.empty() ? "" : ", ", target.name, target.halide);
+        }
+    }
+    throw TargetError(fmt::format("target: expected one of {}, found \"{}\"", names, name));
+}
+
+}  // namespace
+
+std::string explain_for(const std::string &name, const LayerConfig &config, const Shape &input, Arithmetic arithmetic, bool json) {
+    const Shape output = output_shape(config, input);
+    check_arithmetic(config, arithmetic);
+    const BuiltTarget &target = target_for(name, arithmetic);
+    const std::int64_t channels = input[config.data_format == DataFormat::channels_first ? 1 : 3];
+    const Shape depthwise = {config.kernel_size[0], config.kernel_size[1], channels, config.depth_multiplier};
+    const Shape pointwise = {1, 1, channels * config.depth_multiplier, config.filters};
+    const auto elements = [](const Shape &shape) { return static_cast<std::size_t>(shape[0] * shape[1] * shape[2] * shape[3]); };
+    const std::vector<float> zeros(std::max({elements(depthwise), elements(pointwise), static_cast<std::size_t>(config.filters)}));
+    const Weights weights = {
+        zeros.data(), depthwise, zeros.data(), pointwise, config.use_bias ? zeros.data() : nullptr, config.use_bias ? config.filters : 0};
+    check_weights(config, weights);
+    const PackedWeights packed = pack(config, weights, target);
+    return explain(make_plan(config, packed, target, input, true, machine_threads()), config, packed, target, input, output, json);
 }
 
 std::vector<Target> targets() {

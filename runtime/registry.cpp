@@ -7,6 +7,8 @@
 #include <utility>
 
 #define SEPCONV_TARGET(...)
+#define SEPCONV_TARGET_ELSEWHERE(...)
+#define SEPCONV_ROW_ELSEWHERE(...)
 #define SEPCONV_ROW(stage, name, target, covers, ...) SEPCONV_DECLARE_##stage(sepconv_##name##_##target)
 #define SEPCONV_DECLARE_padded(symbol) int symbol(halide_buffer_t *, int, int, int, int, int, halide_buffer_t *);
 #define SEPCONV_DECLARE_depthwise(symbol) int symbol(halide_buffer_t *, halide_buffer_t *, int, int, int, int, int, int, halide_buffer_t *);
@@ -45,42 +47,65 @@ constexpr Row with(Row row, MovedFunction function) {
     return row;
 }
 
-constexpr BuiltTarget targets[] = {
 #define SEPCONV_TARGET(name, halide, lanes, sums, type) {#name, halide, lanes, sums, Dtype::type},
 #define SEPCONV_ROW(...)
+constexpr BuiltTarget targets[] = {
 #include "sepconv_registry.inc"
-#undef SEPCONV_TARGET
-#undef SEPCONV_ROW
 };
-
-constexpr Row rows[] = {
+#undef SEPCONV_TARGET
+#undef SEPCONV_TARGET_ELSEWHERE
 #define SEPCONV_TARGET(...)
-#define SEPCONV_ROW(stage, name, target, covers, image_type, type, ...) \
-    with(Row{#name, Stage::stage, #target, covers, Dtype::image_type, Dtype::type, RowParams{__VA_ARGS__}}, &sepconv_##name##_##target),
+#define SEPCONV_TARGET_ELSEWHERE(name, halide, lanes, sums, type) {#name, halide, lanes, sums, Dtype::type},
+constexpr BuiltTarget elsewhere[] = {
 #include "sepconv_registry.inc"
-#undef SEPCONV_TARGET
-#undef SEPCONV_ROW
 };
+#undef SEPCONV_TARGET_ELSEWHERE
+#undef SEPCONV_ROW
+#define SEPCONV_TARGET_ELSEWHERE(...)
+
+#define SEPCONV_DESCRIBE(stage, name, target, covers, image_type, type, ...)                            \
+    Row {                                                                                               \
+        #name, Stage::stage, #target, covers, Dtype::image_type, Dtype::type, RowParams { __VA_ARGS__ } \
+    }
+#define SEPCONV_ROW(stage, name, target, ...) with(SEPCONV_DESCRIBE(stage, name, target, __VA_ARGS__), &sepconv_##name##_##target),
+constexpr Row rows[] = {
+#include "sepconv_registry.inc"
+};
+#undef SEPCONV_ROW
+#undef SEPCONV_ROW_ELSEWHERE
+#define SEPCONV_ROW(...)
+#define SEPCONV_ROW_ELSEWHERE(...) SEPCONV_DESCRIBE(__VA_ARGS__),
+constexpr Row rows_elsewhere[] = {
+#include "sepconv_registry.inc"
+};
+#undef SEPCONV_TARGET
+#undef SEPCONV_TARGET_ELSEWHERE
+#undef SEPCONV_ROW
+#undef SEPCONV_ROW_ELSEWHERE
 
 // The targets in their order, and of each the stages in theirs.
 constexpr int group(std::string_view target, Stage stage) {
     int index = 0;
-    while (target != targets[index].name) index++;
+    while (index < static_cast<int>(std::size(targets)) && target != targets[index].name) index++;
+    if (index == static_cast<int>(std::size(targets))) {
+        while (target != elsewhere[index - std::size(targets)].name) index++;
+    }
     constexpr int most_stages = 16;
     return index * most_stages + static_cast<int>(stage);
 }
 
 // The rows by group, those of one in the order of the table: a plan looks for its rows each time that a shape is new.
-constexpr std::size_t row_count = std::size(rows);
+constexpr std::size_t row_count = std::size(rows) + std::size(rows_elsewhere);
+constexpr const Row &row_at(std::size_t index) { return index < std::size(rows) ? rows[index] : rows_elsewhere[index - std::size(rows)]; }
 constexpr std::array<std::pair<int, std::size_t>, row_count> order = [] {
     std::array<std::pair<int, std::size_t>, row_count> list;
-    for (std::size_t i = 0; i < row_count; i++) list[i] = {group(rows[i].target, rows[i].stage), i};
+    for (std::size_t i = 0; i < row_count; i++) list[i] = {group(row_at(i).target, row_at(i).stage), i};
     std::sort(list.begin(), list.end());
     return list;
 }();
 constexpr std::array<Row, row_count> grouped_rows = [] {
     std::array<Row, row_count> list = {};
-    for (std::size_t i = 0; i < row_count; i++) list[i] = rows[order[i].second];
+    for (std::size_t i = 0; i < row_count; i++) list[i] = row_at(order[i].second);
     return list;
 }();
 
@@ -127,6 +152,8 @@ std::span<const Row> rows_of(const BuiltTarget &target, Stage stage) {
 }
 
 std::span<const BuiltTarget> built_targets() { return targets; }
+
+std::span<const BuiltTarget> targets_elsewhere() { return elsewhere; }
 
 const BuiltTarget *find_target(std::string_view name) {
     for (const BuiltTarget &target : targets) {

@@ -67,9 +67,11 @@ struct BuiltTarget {
 
 /// Every row as built for every target, and the targets, best first.
 std::span<const Row> all_rows();
-/// Those of one target and stage, in the order of the table.
-std::span<const Row> rows_of(const BuiltTarget &target, Stage stage);
 std::span<const BuiltTarget> built_targets();
+/// The targets of other machines. Their rows have no functions here.
+std::span<const BuiltTarget> targets_elsewhere();
+/// The rows of one target and stage, in the order of the table.
+std::span<const Row> rows_of(const BuiltTarget &target, Stage stage);
 
 /// The target of that name; null where none is built.
 const BuiltTarget *find_target(std::string_view name);

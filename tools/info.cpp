@@ -104,7 +104,10 @@ Json machine_json() {
                 {"targets", Json::array()},
                 {"pipelines", Json::array()}};
     for (const Target &target : targets()) {
-        all["targets"].push_back({{"name", target.name}, {"halide", target.halide}, {"runs_here", target.runs_here}});
+        all["targets"].push_back({{"name", target.name},
+                                  {"halide", target.halide},
+                                  {"runs_here", target.runs_here},
+                                  {"arithmetic", target.arithmetic == Arithmetic::float16 ? "float16" : "float32"}});
     }
     for (const Pipeline &row : pipelines()) {
         all["pipelines"].push_back({{"name", row.name}, {"stage", row.stage}, {"target", row.target}, {"covers", row.covers}});
@@ -118,8 +121,9 @@ std::string machine_text() {
         fmt::format("version    {}\ncpu        {}, {} thread{}\n", version(), cpu_name(), threads(), threads() == 1 ? "" : "s");
     const char *title = "targets";
     for (const Target &target : targets()) {
-        text += fmt::format("{:<10} {:<8} {}{}\n", title, target.name, target.runs_here ? "runs here" : "does not run here",
-                            target.name == usual ? ", taken where no other is asked for" : "");
+        text += fmt::format("{:<10} {:<9} {}{}{}\n", title, target.name, target.runs_here ? "runs here" : "does not run here",
+                            target.name == usual ? ", taken where no other is asked for" : "",
+                            target.arithmetic == Arithmetic::float16 ? ", for --arithmetic float16" : "");
         title = "";
     }
     return text;

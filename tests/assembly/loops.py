@@ -7,7 +7,8 @@ multipliers.
 
 prints a line for each innermost loop that multiplies vectors and adds them: its label and Halide's name for it, how many
 multiplications and instructions it has, how often it reads or writes a vector on the stack, and for each CPU model of llvm-mca the cycles
-that one turn takes and the share of them in which the pipes that multiply and add are busy.
+that one turn takes and the share of them in which the pipes that multiply and add are busy. With --table a row of Markdown for each file:
+its loops with the most multiplications, the least share of them.
 """
 import argparse
 import json
@@ -182,12 +183,30 @@ def features(loops):
     return "avx512" if re.search(r"%zmm|%[xy]mm(?:1[6-9]|2\d|3[01])|\{%k|\{1to", text) else "avx2" if "vfm" in text else "sse41"
 
 
+def table(files, cpus, mca):
+    print("| function | multiplications | stack reads, writes | " + " | ".join(cpus) + " |")
+    print("|---|---|---|" + "---|" * len(cpus))
+    for file in files:
+        loops = inner_loops(file)
+        most = max(len(loop.multiplications) for loop in loops)
+        loops = [loop for loop in loops if len(loop.multiplications) == most]
+        shares = [min(result.share for result in busy(loops, cpu, mca)) for cpu in cpus]
+        reads, writes = max(len(loop.stack_reads) for loop in loops), max(len(loop.stack_writes) for loop in loops)
+        print(f"| `{Path(file).stem.removeprefix('sepconv_')}` | {most} | {reads}, {writes} | " +
+              " | ".join(f"{100 * share:.1f}" for share in shares) + " |")
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("files", nargs="+", metavar="FILE.s")
     parser.add_argument("--cpu", help="models of llvm-mca, a comma between; by default some that people have")
+    parser.add_argument("--table", action="store_true", help="Markdown")
     arguments = parser.parse_args()
     mca = find_mca()
+    if arguments.table:
+        if mca is None:
+            sys.exit("loops.py: llvm-mca is not installed (Debian's llvm-19 has it)")
+        return table(arguments.files, arguments.cpu.split(",") if arguments.cpu else CPUS[features(inner_loops(arguments.files[0]))], mca)
     if mca is None:
         print("loops.py: llvm-mca is not installed (Debian's llvm-19 has it), so no cycles", file=sys.stderr)
     for file in arguments.files:

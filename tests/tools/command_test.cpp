@@ -252,6 +252,31 @@ std::vector<std::string> rows_of(const std::string &json, const std::string &sta
     return rows;
 }
 
+TEST_F(Command, ExplainKnowsTheFunctionsOfOtherMachines) {
+    write("layer.json", R"({"filters": 64, "kernel_size": 3, "padding": "same", "dtype": "float16"})");
+    const auto explain = [&](std::vector<std::string> more) {
+        std::vector<std::string> words = {"explain", "--config", "layer.json", "--input-shape", "1,40,40,64"};
+        words.insert(words.end(), more.begin(), more.end());
+        return run(words);
+    };
+    for (const char *target : {"neon", "arm-64-linux", "arm-64-android-arm_dot_prod", "arm-64-ios-arm_fp16"}) {
+        const Result result = explain({"--target", target});
+        EXPECT_EQ(result.code, 0) << result.err;
+        EXPECT_THAT(result.out, AllOf(HasSubstr("float16 computed in float32 on neon "), HasSubstr("pointwise_2x8"), HasSubstr("padded_f16")));
+    }
+    const Result halves = explain({"--target", "arm-64-linux-arm_fp16", "--arithmetic", "float16"});
+    EXPECT_EQ(halves.code, 0) << halves.err;
+    EXPECT_THAT(halves.out, HasSubstr("float16 computed in float16 on neon_fp16 "));
+    EXPECT_THAT(explain({"--target", "x86-64-windows-avx2-fma"}).out, HasSubstr(" on avx2 "));
+    EXPECT_THAT(explain({"--target", "x86-64-osx-sse41"}).out, HasSubstr(" on sse41 "));
+    // No half-precision arithmetic there; nothing for such a machine; vectors that are not safe.
+    for (const char *target : {"arm-64-linux", "riscv-64-linux", "arm-64-linux-sve2"}) {
+        const Result result = explain({"--target", target, "--arithmetic", "float16"});
+        EXPECT_EQ(result.code, 2);
+        EXPECT_THAT(result.err, AllOf(HasSubstr("--target: expected "), HasSubstr(target)));
+    }
+}
+
 TEST_F(Command, ExplainNamesDifferentRowsForDifferentLayers) {
     const std::pair<const char *, const char *> cases[] = {
         {R"("kernel_size": 3)", "1,40,40,64"},

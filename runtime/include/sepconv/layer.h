@@ -115,6 +115,13 @@ SEPCONV_EXPORT std::vector<Target> targets();
 /// it.
 SEPCONV_EXPORT std::string default_target(Arithmetic arithmetic = Arithmetic::float32);
 
+/// What Layer::explain says, of a layer on another machine: the functions that a library built for it takes.
+/// @param target  a name such as "neon", or as Halide writes it, such as "arm-64-android-arm_fp16": then the best that it runs
+/// @param input   with the layer's channels
+/// @throws ConfigError, ShapeError, TargetError
+SEPCONV_EXPORT std::string explain_for(const std::string &target, const LayerConfig &config, const Shape &input,
+                                       Arithmetic arithmetic = Arithmetic::float32, bool json = false);
+
 /// One row of the table of pipelines, as built for one target.
 struct Pipeline {
     std::string name;
