@@ -172,6 +172,11 @@ std::vector<Machine> parse_machines(const std::string &list) {
 
 bool on_gpu(const Target &target) { return target.has_gpu_feature(); }
 
+Target for_conversions(Target target) {
+    if (target.arch == Target::ARM) target.set_feature(Target::ARMFp16);
+    return target;
+}
+
 Target for_pipelines(const Target &target) {
     const Target checked = target.with_feature(Target::NoBoundsQuery).with_feature(Target::NoRuntime);
     // Whether a GPU did its work is among what asserts find out.

@@ -24,6 +24,10 @@ std::vector<Machine> parse_machines(const std::string &list);
 /// Whether the library's functions start work on a GPU.
 bool on_gpu(const Halide::Target &target);
 
+/// The target for a layer of float16 whose sums are float32: with the feature by which Halide takes the instructions that convert. Every
+/// 64-bit ARM has these, although Halide knows them only as a part of half-precision arithmetic, of which such a layer has none.
+Halide::Target for_conversions(Halide::Target target);
+
 /// The target for the lowering of pipelines: on a CPU, what their callers have checked is not checked again; nothing of Halide's runtime
 /// is put into their object.
 Halide::Target for_pipelines(const Halide::Target &target);

@@ -70,6 +70,13 @@ CLI::App *add_compile_options(CLI::App &program, CompileOptions &options) {
                      "A function of the program that shares the work instead of the library's own pool; the header says what it has to do")
         ->type_name("FUNCTION")
         ->excludes(no_threads);
+    subcommand
+        ->add_option(
+            "--arithmetic", options.arithmetic,
+            "What a layer of dtype float16 is computed in before its activation: float32; or float16, on arm-64 CPUs with arm_fp16, "
+            "which is faster and errs more")
+        ->type_name("float32|float16")
+        ->capture_default_str();
     subcommand->add_option("--schedule", options.schedule, "Who cuts the work: this library by hand, or one of Halide's autoschedulers")
         ->type_name("hand|auto:adams2019|auto:li2018|auto:mullapudi2016|auto:anderson2021")
         ->capture_default_str();

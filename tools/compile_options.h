@@ -19,6 +19,7 @@ struct CompileOptions {
     bool no_threads = false;
     std::string parallel_for;
     std::string schedule = "hand";
+    std::string arithmetic = "float32";
     std::vector<std::string> emit;
     std::string jobs = "0";
     std::string cache;
