@@ -120,7 +120,7 @@ std::map<std::string, std::array<std::int64_t, 4>> given_shapes(const CompileOpt
 Request common(const CompileOptions &options) {
     constexpr int most_threads = 256;
     Request request;
-    request.machines = parse_machines(options.target);
+    request.machines = parse_machines(options.target, options.force_target);
     static const std::map<std::string, std::string> schedules = {{"hand", ""},
                                                                  {"auto:adams2019", "Adams2019"},
                                                                  {"auto:li2018", "Li2018"},

@@ -53,6 +53,10 @@ CLI::App *add_compile_options(CLI::App &program, CompileOptions &options) {
             "several x86-64 ones with commas between, the best first, of which the library takes the first that the CPU runs")
         ->type_name("TARGET")
         ->capture_default_str();
+    subcommand->add_flag(
+        "--force-target", options.force_target,
+        "Take a target although Halide is known to compile it wrongly: one with sve or sve2, and vector_bits_128, _256 or _512 "
+        "for the width of its vectors");
     subcommand->add_option("-o,--output", options.output, "Required: the folder for the files; made where there is none")->type_name("DIR");
     subcommand
         ->add_option("--name", options.name,

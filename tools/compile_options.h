@@ -20,6 +20,7 @@ struct CompileOptions {
     std::string parallel_for;
     std::string schedule = "hand";
     std::string arithmetic = "float32";
+    bool force_target = false;
     std::vector<std::string> emit;
     std::string jobs = "0";
     std::string cache;

@@ -692,6 +692,19 @@ class Targets(Compile):
             with self.subTest(case):
                 self.golden(case, "--target", "arm-64-linux", *options, subfolder=case, compiler=ARM_COMPILER, runner=[*ARM_RUNNER, "max"])
 
+    def test_arm_sve2_is_taken_only_when_forced(self):
+        self.require(ARM_COMPILER[0], ARM_RUNNER[0])
+        config, weights = layers.random_layer(1, 4, 8)
+        layer = [*config_options(self.folder / "in", config, weights), "--input-shape", "1,8,8,4"]
+        self.expect_error(*layer, "--target", "arm-64-linux-sve2", "-o", self.folder / "out", says="beyond 128 bits.*--force-target")
+        self.expect_error(*layer, "--target", "arm-64-linux-vector_bits_256", "--force-target", "-o", self.folder / "out", says="unknown feature")
+        self.expect_error(*layer, "--target", "arm-64-linux-sve2", "--force-target", "-o", self.folder / "out", says="expected vector_bits_128")
+        wide = compile_layer(*layer, "--target", "arm-64-linux-sve2-vector_bits_256", "--force-target", output=self.folder / "wide")
+        self.assertEqual(wide["targets"][0]["target"], "arm-64-linux-sve2-vector_bits_256")
+        # At 128 bits it is right, as far as is known.
+        self.golden("large_30x30x70", "--target", "arm-64-linux-sve2-vector_bits_128", "--force-target", compiler=ARM_COMPILER,
+                    runner=[*ARM_RUNNER, "max,sve-max-vq=1"])
+
     def test_windows_links_and_runs_under_wine(self):
         wine = dict(os.environ, WINEPREFIX=str(self.folder / "wine"), WINEDEBUG="-all")
         for case, options in (("large_30x30x70", ["--threads", "2"]), ("strides_2_kernel_5_valid_channels_last", ["--no-threads"]),
