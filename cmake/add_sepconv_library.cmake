@@ -32,14 +32,14 @@ endfunction()
 # add_sepconv_library(NAME
 #     MODEL FILE [MODEL_WEIGHTS FILE] LAYER LAYER | CONFIG FILE WEIGHTS FILE|separate
 #     [INPUT_SHAPE N,H,W,C] [MODEL_INPUT_SHAPE N,H,W,C] [WEIGHTS separate] [TARGETS TARGET...] [FUNCTION_NAME NAME] [SCHEDULE SCHEDULE]
-#     [THREADS N | NO_THREADS] [PARALLEL_FOR FUNCTION] [EMIT KIND...] [HEADER VARIABLE] [MANIFEST VARIABLE])
+#     [ARITHMETIC float32|float16] [THREADS N | NO_THREADS] [PARALLEL_FOR FUNCTION] [EMIT KIND...] [HEADER VARIABLE] [MANIFEST VARIABLE])
 #
 # Adds the library NAME, whose header is FUNCTION_NAME.h (NAME.h where there is none) and is found by whatever links NAME. The arguments are
 # the options of `sepconv compile`; relative files are those of the current source folder. The files are made in the current binary folder,
 # in a folder NAME.
 function(add_sepconv_library name)
     cmake_parse_arguments(PARSE_ARGV 1 arg "NO_THREADS"
-        "MODEL;MODEL_WEIGHTS;LAYER;CONFIG;WEIGHTS;INPUT_SHAPE;MODEL_INPUT_SHAPE;FUNCTION_NAME;SCHEDULE;THREADS;PARALLEL_FOR;HEADER;MANIFEST"
+        "MODEL;MODEL_WEIGHTS;LAYER;CONFIG;WEIGHTS;INPUT_SHAPE;MODEL_INPUT_SHAPE;FUNCTION_NAME;SCHEDULE;ARITHMETIC;THREADS;PARALLEL_FOR;HEADER;MANIFEST"
         "TARGETS;EMIT")
     if(arg_UNPARSED_ARGUMENTS)
         message(FATAL_ERROR "add_sepconv_library(${name}): unknown arguments: ${arg_UNPARSED_ARGUMENTS}")
@@ -75,7 +75,7 @@ function(add_sepconv_library name)
         string(REPLACE "_" "-" flag "${flag}")
         list(APPEND options ${flag} "${value}")
     endforeach()
-    foreach(option LAYER INPUT_SHAPE MODEL_INPUT_SHAPE SCHEDULE THREADS PARALLEL_FOR)
+    foreach(option LAYER INPUT_SHAPE MODEL_INPUT_SHAPE SCHEDULE ARITHMETIC THREADS PARALLEL_FOR)
         if(NOT "${arg_${option}}" STREQUAL "")
             string(TOLOWER "--${option}" flag)
             string(REPLACE "_" "-" flag "${flag}")

@@ -170,10 +170,10 @@ StrideList open_strides(const std::string &array, const std::vector<Expr> &exten
     return strides;
 }
 
-Expr buffer(const Expr &host, const std::vector<Expr> &extents, const std::vector<Expr> &strides, bool from_host) {
+Expr buffer(const Expr &host, const Type &type, const std::vector<Expr> &extents, const std::vector<Expr> &strides, bool from_host) {
     BufferBuilder builder;
     builder.host = host;
-    builder.type = Float(32);
+    builder.type = type;
     builder.dimensions = static_cast<int>(extents.size());
     builder.mins.assign(extents.size(), Expr(0));
     builder.extents = extents;
@@ -188,12 +188,12 @@ Expr image_buffer(const Expr &host, const std::vector<Expr> &extents, const Stri
     const Expr images = form.per_image ? Expr(1) : cast<int>(batch), step = form.per_image ? Expr(0) : cast<int>(strides[0]);
     if (rows_as_one && form.channels_first) {
         const Expr pixels = extents[3] * extents[2];
-        return buffer(host, {pixels, extents[1], images}, {Expr(1), pixels, step}, from_host);
+        return buffer(host, form.image, {pixels, extents[1], images}, {Expr(1), pixels, step}, from_host);
     }
     if (rows_as_one) {
-        return buffer(host, {extents[3], extents[2] * extents[1], images}, {Expr(1), extents[3], step}, from_host);
+        return buffer(host, form.image, {extents[3], extents[2] * extents[1], images}, {Expr(1), extents[3], step}, from_host);
     }
-    return buffer(host, {extents[3], extents[2], extents[1], images}, {strides[3], strides[2], strides[1], step}, from_host);
+    return buffer(host, form.image, {extents[3], extents[2], extents[1], images}, {strides[3], strides[2], strides[1], step}, from_host);
 }
 
 std::vector<Expr> weight_buffers(const Parts &parts) {
@@ -216,7 +216,7 @@ std::vector<Expr> weight_buffers(const Parts &parts) {
             strides.emplace_back(static_cast<int>(stride));
             stride *= extent;
         }
-        buffers.push_back(buffer(moved(base, Expr(offsets[i])), extents, strides, parts.form.on_gpu));
+        buffers.push_back(buffer(moved(base, Expr(offsets[i])), parts.form.weights[i].type, extents, strides, parts.form.on_gpu));
     }
     return buffers;
 }
@@ -227,7 +227,7 @@ void call_pipeline(Body &body, const Pipeline &pipeline, const Parts &parts, con
     const Expr image = Variable::make(Int(64), "image");
     const auto at = [&](const char *name, const StrideList &strides) {
         const Expr base = argument(name, pointer);
-        return parts.form.per_image ? moved(base, image * wide(strides[0]) * Expr(std::int64_t(sizeof(float)))) : base;
+        return parts.form.per_image ? moved(base, image * wide(strides[0]) * Expr(std::int64_t(parts.form.image.bytes()))) : base;
     };
     Body one;
     std::vector<Expr> arguments = {one.let("input_buffer", image_buffer(at("input", input_strides), sizes.input(), input_strides,
@@ -329,7 +329,8 @@ Expr wanted_parts(const Target &target) {
 
 std::vector<Signature> signatures(const Request &request) {
     using Argument = Signature::Argument;
-    const Argument input{"input", "const float *", pointer}, output{"output", "float *", pointer};
+    const std::string element = request.config.dtype == Dtype::float16 ? "uint16_t" : "float";
+    const Argument input{"input", "const " + element + " *", pointer}, output{"output", element + " *", pointer};
     const Argument workspace{"workspace", "void *", pointer};
     const Argument input_strides{"input_strides", "const int64_t *", pointer}, output_strides{"output_strides", "const int64_t *", pointer};
     std::vector<Argument> weights, opens;
@@ -426,7 +427,7 @@ void append_functions(Module &module, const Request &request, const Parts &parts
                 strides.emplace_back(stride);
                 stride *= size;
             }
-            return packing.let(std::string(name) + "_buffer", buffer(argument(name, pointer), extents, strides, false));
+            return packing.let(std::string(name) + "_buffer", buffer(argument(name, pointer), Float(32), extents, strides, false));
         };
         arguments.push_back(dense_buffer("depthwise_kernel", {multiplier, channels, width, height}));
         arguments.push_back(dense_buffer("pointwise_kernel", {filters, channels * multiplier}));

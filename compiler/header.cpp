@@ -42,7 +42,9 @@ std::string shape_macros(const Request &request, const std::string &macro) {
             text += fmt::format("#define {}_{}_{} {}\n", macro, tensor, name, shape[place]);
             if (size != open) size *= shape[place];
         }
-        if (size != open) text += fmt::format("#define {}_{}_SIZE {} /* floats */\n", macro, tensor, size);
+        if (size != open)
+            text += fmt::format("#define {}_{}_SIZE {} /* {} */\n", macro, tensor, size,
+                                request.config.dtype == Dtype::float16 ? "numbers of float16" : "floats");
     }
     return text;
 }
@@ -135,16 +137,28 @@ std::string threads(const Request &request, const Library &library) {
         request.tasks);
 }
 
+// What a program has to know of float16.
+std::string half_precision(const Request &request) {
+    if (request.config.dtype != Dtype::float16) return {};
+    return fmt::format(
+        " * Each uint16_t has the bits of a float16 (IEEE 754 binary16), as a _Float16 or an __fp16 has, whose address may be cast. What "
+        "is\n"
+        " * before the activation is computed in {}, the activation in float32; its results are rounded once, to nearest.\n",
+        name(request.arithmetic));
+}
+
 std::string weight_functions(const Request &request, const std::string &macro, const std::vector<Signature> &all) {
     const Signature &pack = all.back();
     const LayerConfig &config = request.config;
     const std::int64_t channels = extents(request).channels;
     return fmt::format(
         "\n/* Packs Keras' weights for the functions above: depthwise_kernel ({}, {}, {}, {}){} pointwise_kernel (1, 1, {}, {}){}, dense\n"
-        " * and in C order, into {}_WEIGHTS_BYTES bytes that begin at a multiple of 64. They fit {} only. */\n{}",
+        " * and in C order, into {}_WEIGHTS_BYTES bytes that begin at a multiple of 64. They fit {} only.{} */\n{}",
         config.kernel_size[0], config.kernel_size[1], channels, config.depth_multiplier, config.use_bias ? "," : " and",
         channels * config.depth_multiplier, config.filters, config.use_bias ? fmt::format(" and bias ({})", config.filters) : "", macro,
-        request.machines.size() > 1 ? "the target that this CPU takes" : "this library", declaration(request, pack));
+        request.machines.size() > 1 ? "the target that this CPU takes" : "this library",
+        request.config.dtype == Dtype::float16 ? "\n * Values that are no float16 are rounded to one, as Keras does." : "",
+        declaration(request, pack));
 }
 
 }  // namespace
@@ -158,12 +172,13 @@ std::string header(const Request &request, const Library &library) {
     for (const MachineReport &machine : library.machines) targets.push_back(machine.target);
     std::string text = fmt::format(
         "/* {} (SeparableConv2D), compiled for {}.\n"
-        " * Input ({}), output ({}): {}; float32, dense and in C order.\n"
+        " * Input ({}), output ({}): {}; {}, dense and in C order.\n"
+        "{}"
         "{}"
         " * Every function may be called from several threads at once. */\n"
         "#ifndef {}_H\n#define {}_H\n\n#include <stdint.h>\n\n#ifdef __cplusplus\nextern \"C\" {{\n#endif\n\n",
         request.config.name, fmt::join(targets, ", "), words(request.input), words(output_shape(request)), order(request),
-        threads(request, library), macro, macro);
+        name(request.config.dtype), half_precision(request), threads(request, library), macro, macro);
     text += shape_macros(request, macro);
     text += fmt::format("#define {}_WORKSPACE_BYTES {}\n", macro, library.workspace_bytes);
     if (separate) text += fmt::format("#define {}_WEIGHTS_BYTES {}\n", macro, library.weight_bytes);
@@ -178,7 +193,8 @@ std::string header(const Request &request, const Library &library) {
         library.takes_memory ? " What only the open extents give a size comes from malloc all the same." : "",
         declaration(request, all[1]));
     text += fmt::format(
-        "\n/* The same on parts of larger arrays: the distance, in floats, from one element to the next along each of the four dimensions "
+        "\n/* The same on parts of larger arrays: the distance, in elements, from one element to the next along each of the four "
+        "dimensions "
         "in\n"
         " * their order; the last is 1. The workspace may be null; it then comes from malloc. */\n{}",
         declaration(request, all[2]));

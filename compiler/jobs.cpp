@@ -120,7 +120,7 @@ std::map<std::string, std::array<std::int64_t, 4>> given_shapes(const CompileOpt
 Request common(const CompileOptions &options) {
     constexpr int most_threads = 256;
     Request request;
-    request.machines = parse_machines(options.target);
+    request.machines = parse_machines(options.target, options.force_target);
     static const std::map<std::string, std::string> schedules = {{"hand", ""},
                                                                  {"auto:adams2019", "Adams2019"},
                                                                  {"auto:li2018", "Li2018"},
@@ -133,6 +133,10 @@ Request common(const CompileOptions &options) {
                         options.schedule));
     }
     request.schedule = schedule->second;
+    if (options.arithmetic != name(Dtype::float32) && options.arithmetic != name(Dtype::float16)) {
+        throw UsageError(fmt::format("--arithmetic: expected float32 or float16, found \"{}\"", options.arithmetic));
+    }
+    request.arithmetic = options.arithmetic == name(Dtype::float16) ? Dtype::float16 : Dtype::float32;
     static const std::map<std::string, Emit> kinds = {{"asm", Emit::assembly}, {"stmt", Emit::stmt},     {"stmt_html", Emit::stmt_html},
                                                       {"llvm", Emit::llvm},    {"object", Emit::object}, {"c", Emit::c}};
     for (const std::string &kind : options.emit) {
@@ -282,7 +286,7 @@ std::vector<Job> of_model(const CompileOptions &options, const Request &same) {
 // Everything that a result follows from.
 std::string key_of(const Request &request, const std::string &weights_digest) {
     Digest digest;
-    digest.add("1");  // of this list; another one has another number
+    digest.add("2");  // of this list; another one has another number
     digest.add(build_identity());
     digest.add(to_json(request.config));
     digest.add(request.name);
@@ -293,6 +297,7 @@ std::string key_of(const Request &request, const std::string &weights_digest) {
     digest.add(std::to_string(request.tasks));
     digest.add(request.parallel_for);
     digest.add(request.schedule);
+    digest.add(name(request.arithmetic));
     for (const Emit emit : request.emit) digest.add(std::to_string(static_cast<int>(emit)));
     return digest.finish();
 }

@@ -31,9 +31,8 @@ void append(Module &module, const Pipeline &pipeline) {
 }
 
 Buffer<void> constant(const std::string &name, const std::uint8_t *bytes, const Tensor &shape) {
-    std::vector<int> extents(shape.extents.begin(), shape.extents.end());
-    Buffer<float> buffer(extents, name);
-    std::copy(bytes, bytes + buffer.size_in_bytes(), reinterpret_cast<std::uint8_t *>(buffer.data()));
+    Buffer<void> buffer(shape.type, std::vector<int>(shape.extents.begin(), shape.extents.end()), name);
+    std::copy(bytes, bytes + buffer.size_in_bytes(), static_cast<std::uint8_t *>(buffer.data()));
     return buffer;
 }
 
@@ -43,7 +42,7 @@ void append_weights(Module &module, const Request &request, const StoredWeights 
     const std::vector<std::int64_t> offsets = weight_offsets(parts.form);
     if (!parts.form.on_gpu) {
         parts.weights = prefix + "_weights";
-        const Tensor all{parts.weights, {static_cast<std::int64_t>(packed.size() / sizeof(float))}};
+        const Tensor all{parts.weights, Float(32), {static_cast<std::int64_t>(packed.size() / sizeof(float))}};
         return module.append(constant(parts.weights, packed.data(), all));
     }
     for (std::size_t i = 0; i < parts.form.weights.size(); ++i) {
@@ -55,13 +54,14 @@ void append_weights(Module &module, const Request &request, const StoredWeights 
 // Everything of one machine but the dispatcher.
 Unit make_unit(const Request &request, const Machine &machine, MachineReport &report, bool &needs_runtime) {
     const std::string prefix = prefix_for(request, machine);
-    Unit unit{Module(prefix, machine.target.with_feature(Target::NoRuntime)), prefix};
+    const Target target = request.config.dtype == Dtype::float16 ? for_conversions(machine.target) : machine.target;
+    Unit unit{Module(prefix, target.with_feature(Target::NoRuntime)), prefix};
     Parts parts;
-    parts.form = form_of(request, machine.target);
-    parts.dense = lower(request, machine.target, Strides::dense, prefix + "_dense");
+    parts.form = form_of(request, target);
+    parts.dense = lower(request, target, Strides::dense, prefix + "_dense");
     append(unit.module, parts.dense);
     if (parts.form.packed) {
-        parts.strided = lower(request, machine.target, Strides::open, prefix + "_open");
+        parts.strided = lower(request, target, Strides::open, prefix + "_open");
         append(unit.module, parts.strided);
     } else {
         parts.strided = parts.dense;
@@ -69,7 +69,7 @@ Unit make_unit(const Request &request, const Machine &machine, MachineReport &re
     if (request.weights) {
         append_weights(unit.module, request, *request.weights, prefix, parts);
     } else {
-        parts.packing = lower_packing(request, machine.target, prefix + "_packing");
+        parts.packing = lower_packing(request, target, prefix + "_packing");
         append(unit.module, parts.packing);
     }
     append_functions(unit.module, request, parts, prefix);
@@ -77,7 +77,7 @@ Unit make_unit(const Request &request, const Machine &machine, MachineReport &re
     report.target = machine.target.to_string();
     report.weights = parts.form.packed ? "packed" : "Keras";
     report.parameters = generator_parameters(request, parts.form);
-    report.tiles = tile_sizes(request, machine.target, parts.form);
+    report.tiles = tile_sizes(request, target, parts.form);
     report.schedule = parts.dense.schedule;
     report.workspace_bytes = parts.workspace_bytes();
     report.takes_memory = parts.dense.takes_memory || parts.strided.takes_memory;

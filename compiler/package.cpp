@@ -58,6 +58,8 @@ Json manifest(const Request &request, const Library &library, const std::string 
     all["made_by"] =
         fmt::format("sepconv {}, Halide {}.{}.{}", version(), HALIDE_VERSION_MAJOR, HALIDE_VERSION_MINOR, HALIDE_VERSION_PATCH);
     all["layer"] = Json::parse(to_json(request.config));
+    all["dtype"] = name(request.config.dtype);
+    all["arithmetic"] = name(request.arithmetic);
     all["input_shape"] = shape_json(request.input);
     all["output_shape"] = shape_json(output_shape(request));
     all["weights"] = request.weights ? Json{{"place", "embedded"}, {"sha256", weights_digest}} : Json{{"place", "separate"}};

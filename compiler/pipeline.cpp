@@ -11,6 +11,7 @@
 
 #include "entry.h"
 #include "generators/activated.h"
+#include "generators/stages.h"
 #include "schedules/known_shape.h"
 #include "tools/subcommands.h"
 #include "workspace.h"
@@ -29,9 +30,9 @@ constexpr std::int64_t cache_line = 64;
 std::int64_t aligned(std::int64_t bytes) { return (bytes + cache_line - 1) / cache_line * cache_line; }
 
 std::int64_t bytes_of(const Tensor &tensor) {
-    std::int64_t count = sizeof(float);
-    for (const std::int64_t extent : tensor.extents) count *= extent;
-    return count;
+    std::int64_t bytes = tensor.type.bytes();
+    for (const std::int64_t extent : tensor.extents) bytes *= extent;
+    return bytes;
 }
 
 // A generator's float64 parameter, which takes no word for infinity: a number that becomes infinite as float32.
@@ -75,12 +76,12 @@ std::vector<std::int64_t> extents_of(const Func &output) {
     return extents;
 }
 
-// Functions that do nothing but copy, for weights that are read in Keras' layout.
-std::vector<Func> copies(const std::vector<ImageParam> &from, const Form &form) {
+// Functions that only round, for weights that are read in Keras' layout.
+std::vector<Func> rounded_copies(const std::vector<ImageParam> &from, const Form &form) {
     std::vector<Func> to;
     for (std::size_t i = 0; i < from.size(); ++i) {
         Func copy(form.weights[i].name + "_copy");
-        copy(_) = from[i](_);
+        copy(_) = from_memory(to_memory(from[i](_), form.image), form.weights[i].type);
         for (int d = 0; d < copy.dimensions(); ++d) copy.output_buffer().dim(d).set_bounds(0, static_cast<int>(form.weights[i].extents[d]));
         to.push_back(copy);
     }
@@ -90,9 +91,10 @@ std::vector<Func> copies(const std::vector<ImageParam> &from, const Form &form) 
 std::vector<Tensor> keras_weights(const Request &request) {
     const LayerConfig &config = request.config;
     const std::int64_t channels = extents(request).channels;
-    return {{"depthwise_kernel", {config.depth_multiplier, channels, config.kernel_size[1], config.kernel_size[0]}},
-            {"pointwise_kernel", {config.filters, channels * config.depth_multiplier}},
-            {"bias", {config.filters}}};
+    const Type type = sum_type(request);
+    return {{"depthwise_kernel", type, {config.depth_multiplier, channels, config.kernel_size[1], config.kernel_size[0]}},
+            {"pointwise_kernel", type, {config.filters, channels * config.depth_multiplier}},
+            {"bias", type, {config.filters}}};
 }
 
 // What packs the weights of a form, not yet compiled: its inputs, in Keras' layout, and its outputs.
@@ -118,7 +120,7 @@ Packing make_packing(const Request &request, const Halide::Target &target, const
         inputs.reserve(form.weights.size());
         for (const Tensor &tensor : form.weights) inputs.emplace_back(Float(32), static_cast<int>(tensor.extents.size()), tensor.name);
         for (const ImageParam &input : inputs) packing.inputs.push_back(input.parameter());
-        packing.outputs = copies(inputs, form);
+        packing.outputs = rounded_copies(inputs, form);
         packing.pipeline = Halide::Pipeline(packing.outputs);
     }
     return packing;
@@ -160,7 +162,9 @@ KnownShape known_shape(const Request &request) {
             static_cast<int>(size.channels),
             static_cast<int>(config.depth_multiplier),
             static_cast<int>(config.filters),
-            config.data_format == DataFormat::channels_first};
+            config.data_format == DataFormat::channels_first,
+            image_type(request),
+            sum_type(request)};
 }
 
 TileWishes tile_wishes(const Request &request) { return {request.tasks, 0, 0, 0, 0}; }
@@ -196,6 +200,10 @@ std::vector<std::pair<std::string, std::string>> generator_parameters(const Requ
         parameters.emplace_back("axes", fmt::format("{}", fmt::join(config.activation.axes, ",")));
         parameters.emplace_back("batch", form.per_image ? "1" : sized(size.batch));
     }
+    if (request.config.dtype == Dtype::float16) {
+        parameters.emplace_back("type", "float16");
+        parameters.emplace_back("sums", name(request.arithmetic));
+    }
     if (form.packed) parameters.emplace_back("packed_weights", "true");
     if (request.schedule.empty() && !form.on_gpu) parameters.emplace_back("threads", std::to_string(request.tasks));
     return parameters;
@@ -225,6 +233,7 @@ std::vector<std::pair<std::string, std::int64_t>> tile_sizes(const Request &requ
 Form form_of(const Request &request, const Halide::Target &target) {
     Form form = {};
     form.on_gpu = on_gpu(target);
+    form.image = in_memory(image_type(request), target);
     form.channels_first = request.config.data_format == DataFormat::channels_first;
     const bool by_hand = request.schedule.empty();
     form.packed = by_hand && !form.on_gpu;
@@ -239,7 +248,7 @@ Form form_of(const Request &request, const Halide::Target &target) {
     if (form.packed) {
         const Packing packing = make_packing(request, target, form);
         form.weights.clear();
-        for (const Func &output : packing.outputs) form.weights.push_back({output.name(), extents_of(output)});
+        for (const Func &output : packing.outputs) form.weights.push_back({output.name(), sum_type(request), extents_of(output)});
     }
     return form;
 }
@@ -262,7 +271,7 @@ std::vector<std::uint8_t> pack(const Request &request, const Halide::Target &tar
     Packing packing = make_packing(request, target, form);
     std::vector<Buffer<>> to;
     to.reserve(form.weights.size());
-    for (const Tensor &tensor : form.weights) to.emplace_back(Float(32), std::vector<int>(tensor.extents.begin(), tensor.extents.end()));
+    for (const Tensor &tensor : form.weights) to.emplace_back(tensor.type, std::vector<int>(tensor.extents.begin(), tensor.extents.end()));
     for (std::size_t i = 0; i < from.size(); ++i) packing.inputs[i].set_buffer(from[i]);
     packing.pipeline.realize(Halide::Realization(to), get_jit_target_from_environment());
     const std::vector<std::int64_t> offsets = weight_offsets(form);

@@ -19,6 +19,7 @@ enum class Strides {
 /// A tensor of a pipeline, with the extents that are known (open: -1), innermost first.
 struct Tensor {
     std::string name;
+    Halide::Type type;
     std::vector<std::int64_t> extents;
 };
 
@@ -29,6 +30,7 @@ struct Form {
     bool per_image;  ///< a call computes one image of the batch
     bool channels_first;
     bool on_gpu;
+    Halide::Type image;           ///< of the buffers of the input and the output
     std::vector<Tensor> weights;  ///< in the order of the pipeline's arguments, dense
 };
 Form form_of(const Request &request, const Halide::Target &target);
@@ -50,7 +52,8 @@ Pipeline lower(const Request &request, const Halide::Target &target, Strides str
 /// Loads the autoscheduler that the request names, if any, from beside libHalide.
 void load_autoscheduler(const Request &request);
 
-/// Packs Keras' weights as the pipelines of a form read them, one after the other, each from a cache line on.
+/// Packs Keras' weights, rounded to the layer's dtype, as the pipelines of a form read them, one after the other, each from a cache line
+/// on.
 /// @return bytes
 std::vector<std::uint8_t> pack(const Request &request, const Halide::Target &target, const Form &form, const StoredWeights &weights);
 

@@ -18,7 +18,33 @@ std::int64_t smallest(std::int64_t extent, std::int64_t kernel, std::int64_t dil
     return extent == open ? (kernel - 1) * dilation + 1 : extent;
 }
 
+Halide::Type halide_type(Dtype dtype) { return Halide::Float(dtype == Dtype::float16 ? 16 : 32); }
+
+void check_half_precision(const Request &request) {
+    if (request.arithmetic == Dtype::float16 && request.config.dtype != Dtype::float16) {
+        throw tools::UsageError(fmt::format("--arithmetic: expected float32 for {}, whose dtype is {}, found float16", request.config.name,
+                                            name(request.config.dtype)));
+    }
+    for (const Machine &machine : request.machines) {
+        if (request.arithmetic == Dtype::float16 && (on_gpu(machine.target) || !machine.target.has_feature(Halide::Target::ARMFp16))) {
+            throw tools::UsageError(fmt::format(
+                "--arithmetic: expected float32 for {}, which does not compute in half precision, found float16; it is for arm-64 "
+                "CPUs with the feature arm_fp16",
+                machine.target.to_string()));
+        }
+        if (request.config.dtype == Dtype::float16 && machine.target.has_feature(Halide::Target::Vulkan)) {
+            throw tools::UsageError(
+                fmt::format("--target: expected a target without vulkan for {}, whose dtype is float16, which not every device of Vulkan "
+                            "stores, found {}",
+                            request.config.name, machine.target.to_string()));
+        }
+    }
+}
+
 }  // namespace
+
+Halide::Type image_type(const Request &request) { return halide_type(request.config.dtype); }
+Halide::Type sum_type(const Request &request) { return halide_type(request.arithmetic); }
 
 Places places(DataFormat format) { return format == DataFormat::channels_first ? Places{0, 2, 3, 1} : Places{0, 1, 2, 3}; }
 
@@ -67,6 +93,7 @@ std::array<std::int64_t, 4> output_shape(const Request &request) {
 }
 
 void check(const Request &request) {
+    check_half_precision(request);
     auto product = output_shape(request);
     if (const int half = halved(request); half >= 0 && product[half] != open) product[half] *= 2;
     const bool together = along(request)[0];

@@ -35,11 +35,16 @@ struct Request {
     std::optional<StoredWeights> weights;
     std::vector<Machine> machines;
     Threads threads = Threads::pool;
-    int tasks = 1;             ///< among which an image is shared
-    std::string parallel_for;  ///< the supplied function's name
-    std::string schedule;      ///< an autoscheduler's name as Halide knows it; empty: by hand
+    int tasks = 1;                      ///< among which an image is shared
+    Dtype arithmetic = Dtype::float32;  ///< of everything before the activation
+    std::string parallel_for;           ///< the supplied function's name
+    std::string schedule;               ///< an autoscheduler's name as Halide knows it; empty: by hand
     std::set<Emit> emit;
 };
+
+/// The layer's dtype, and its arithmetic's, in Halide's words.
+Halide::Type image_type(const Request &request);
+Halide::Type sum_type(const Request &request);
 
 /// The extents of an input, by what they are.
 struct Extents {

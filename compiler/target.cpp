@@ -91,7 +91,7 @@ void add_implied(Target &target) {
     }
 }
 
-Target parse_one(const std::string &text) {
+Target parse_one(const std::string &text, bool force) {
     std::vector<std::string> words = split(text, '-');
     if (words.size() == 1 && (text == "cuda" || text == "opencl" || text == "vulkan")) words.insert(words.begin(), "host");
     std::string halide;
@@ -111,19 +111,25 @@ Target parse_one(const std::string &text) {
     }
     const Target base(halide);
     const std::string architecture = base.arch == Target::X86 ? "x86-64" : base.arch == Target::ARM ? "arm-64" : "wasm-32";
+    const bool of_any_width = contains(words, "sve") || contains(words, "sve2");
     for (; next < words.size(); ++next) {
         const bool gpu = architecture != "wasm-32" && contains(gpu_features(), words[next]);
-        if (!gpu && !contains(architectures().at(architecture).features, words[next])) {
+        const bool width = of_any_width && contains({"vector_bits_128", "vector_bits_256", "vector_bits_512"}, words[next]);
+        if (!gpu && !width && !contains(architectures().at(architecture).features, words[next])) {
             refuse(text, fmt::format("unknown feature \"{}\" of {}", words[next], architecture));
         }
         halide += "-" + words[next];
     }
     Target target(halide);
-    if (target.features_any_of({Target::SVE, Target::SVE2})) {
+    if (!force && target.features_any_of({Target::SVE, Target::SVE2})) {
         throw UsageError(
             fmt::format("--target: expected a target without sve and sve2, found \"{}\": Halide {}'s code for vectors beyond 128 bits "
-                        "stores wrong values, and up to 128 bits it is NEON's; leave the feature out",
+                        "stores wrong values, and up to 128 bits it is NEON's; leave the feature out, or force it with --force-target",
                         text, HALIDE_VERSION_MAJOR));
+    }
+    if (of_any_width && target.vector_bits == 0) {
+        throw UsageError(
+            fmt::format("--target: expected vector_bits_128, _256 or _512 beside sve and sve2, which Halide asks for, found \"{}\"", text));
     }
     add_implied(target);
     return target;
@@ -141,10 +147,10 @@ std::string suffix_of(const Target &target) {
 
 }  // namespace
 
-std::vector<Machine> parse_machines(const std::string &list) {
+std::vector<Machine> parse_machines(const std::string &list, bool force) {
     std::vector<Machine> machines;
     for (const std::string &text : split(list, ',')) {
-        const Target target = parse_one(text);
+        const Target target = parse_one(text, force);
         machines.push_back({target, suffix_of(target)});
         const Target &first = machines.front().target;
         if (machines.size() == 1) continue;
@@ -171,6 +177,11 @@ std::vector<Machine> parse_machines(const std::string &list) {
 }
 
 bool on_gpu(const Target &target) { return target.has_gpu_feature(); }
+
+Target for_conversions(Target target) {
+    if (target.arch == Target::ARM) target.set_feature(Target::ARMFp16);
+    return target;
+}
 
 Target for_pipelines(const Target &target) {
     const Target checked = target.with_feature(Target::NoBoundsQuery).with_feature(Target::NoRuntime);

@@ -110,7 +110,7 @@ At turn_input(KnownStages &s, Func input, const KnownShape &shape, const ImageSi
     const Expr begin = simplify(max(-from_x, 0)), count = simplify(max(min(sizes.x.input - from_x, columns) - begin, 0));
 
     s.turned = Func("turned");
-    s.turned(s.lane, s.pixel, s.block, s.tile_x, s.tile_y, s.n) = undef<float>();
+    s.turned(s.lane, s.pixel, s.block, s.tile_x, s.tile_y, s.n) = undef(shape.sums);
     auto pixel_at = [columns, pitch = tiles.turned_pitch](const Expr &column, const Expr &row) {
         return unsafe_promise_clamped(column + row * columns, 0, pitch - 1);
     };
@@ -121,7 +121,7 @@ At turn_input(KnownStages &s, Func input, const KnownShape &shape, const ImageSi
         zeros.pixels.where(zeros.pixels.y < columns - count);
         zeros.pixels.where(zeros.pixels.z < rows);
         const Expr column = select(zeros.pixels.y < begin, zeros.pixels.y, zeros.pixels.y + count);
-        s.turned(s.lane, pixel_at(column, zeros.pixels.z), s.block, s.tile_x, s.tile_y, s.n) = 0.0f;
+        s.turned(s.lane, pixel_at(column, zeros.pixels.z), s.block, s.tile_x, s.tile_y, s.n) = cast(shape.sums, 0);
         s.turns.push_back(zeros);
     }
     for (int together = tiles.turned_input; together >= 1; together = !cut.whole_rows() && together > 1 ? 1 : 0) {
@@ -135,8 +135,9 @@ At turn_input(KnownStages &s, Func input, const KnownShape &shape, const ImageSi
         turn.square = Func("square_of_input");
         const Expr column = from_x + begin + first(s.strip) + s.along, row = first_row + s.y;
         turn.square(s.along, s.across, s.part, s.strip, s.y, s.block, s.tile_x, s.tile_y, s.n) =
-            input(unsafe_promise_clamped(column, 0, sizes.x.input - 1), unsafe_promise_clamped(row, 0, sizes.y.input - 1),
-                  channel_of(s.block, s.part * together + s.across, shape, tiles), s.n);
+            from_memory(input(unsafe_promise_clamped(column, 0, sizes.x.input - 1), unsafe_promise_clamped(row, 0, sizes.y.input - 1),
+                              channel_of(s.block, s.part * together + s.across, shape, tiles), s.n),
+                        shape.sums);
         s.turned(s.lane, pixel_at(begin + first(at.y) + at.x, at.z), s.block, s.tile_x, s.tile_y, s.n) =
             turn.square(at.x, s.lane % together, s.lane / together, at.y, at.z, s.block, s.tile_x, s.tile_y, s.n);
         s.turns.push_back(turn);
@@ -174,14 +175,15 @@ Func packed_panels(Func kernel, const KnownShape &shape, const KnownTiles &tiles
     const int width = tiles.panel_width(), steps = shape.depthwise_channels();
     const Expr line = at / width, filter = line / steps * width + at % width;
     const Expr weight = kernel(min(filter, shape.filters - 1), clamp(order.channel(line % steps), 0, steps - 1));
-    panels(at, row) = select(filter < shape.filters, weight, 0.0f);
+    panels(at, row) = select(filter < shape.filters, weight, cast(weight.type(), 0));
     return panels;
 }
 
 Func packed_bias(Func bias, const KnownShape &shape) {
     Func padded("bias_of_panels");
     Var filter("filter");
-    padded(filter) = select(filter < shape.filters, bias(min(filter, shape.filters - 1)), 0.0f);
+    const Expr value = bias(min(filter, shape.filters - 1));
+    padded(filter) = select(filter < shape.filters, value, cast(value.type(), 0));
     return padded;
 }
 
@@ -211,22 +213,24 @@ KnownStages known_shape(Func output, Func input, const KnownWeights &weights, co
         return whole_strips ? first : min(likely(first), shape.x.output - tiles.together);
     };
     auto first_column = [&](const Expr &strip) { return (tile.x + first_of_strip(strip)) * shape.x.stride - sizes.x.before; };
+    s.window = RDom(0, shape.x.kernel, 0, shape.y.kernel, "window");
 
     // Rows of the window beside the image are left out, by one test for all outputs of a block; columns beside it read zeros.
-    s.window = RDom(0, shape.x.kernel, 0, shape.y.kernel, "window");
     const Expr first_row = tile.y * shape.y.stride - sizes.y.before;
     const Expr row = first_row + s.y * shape.y.stride + s.window.y * shape.y.dilation;
     if (shape.y.has_border()) s.window.where(row >= 0 && row < sizes.y.input);
     const Expr channel = channel_of(s.block / shape.multiplier, s.lane, shape, tiles);
     const Window window{shape.x.kernel, shape.y.kernel, shape.x.stride, shape.y.stride, shape.x.dilation, shape.y.dilation};
     s.scratch = Func("scratch");
-    s.scratch(s.lane, s.pixel, s.block, s.tile_x, s.tile_y, s.n) = undef<float>();
+    s.scratch(s.lane, s.pixel, s.block, s.tile_x, s.tile_y, s.n) = undef(shape.sums);
+    const Type mask_type = Int(shape.sums.bits());
     auto fill = [&](const At &columns, const std::function<Expr(const RVar &strip)> &which, const Func &mask) {
         KnownStages::Fill part;
         part.mask = mask;
         auto padded = [&](const Expr &i, const Expr &j) {
             const Expr value = columns(i + first_column(s.strip), j + first_row);
-            return mask.defined() ? reinterpret<float>(reinterpret<int>(value) & mask(i, s.strip, s.tile_x)) : value;
+            if (!mask.defined()) return value;
+            return reinterpret(shape.sums, reinterpret(mask_type, value) & mask(i, s.strip, s.tile_x));
         };
         part.sum = depthwise_stage(
             {s.lane, s.x, s.strip, s.y, s.block, s.tile_x, s.tile_y, s.n}, s.x, s.y, window, s.window, padded,
@@ -242,7 +246,9 @@ KnownStages known_shape(Func output, Func input, const KnownWeights &weights, co
         s.scratch(s.lane, pixel, s.block, s.tile_x, s.tile_y, s.n) = part.sum(s.lane, at.x, at.y, at.z, s.block, s.tile_x, s.tile_y, s.n);
         s.fills.push_back(part);
     };
-    auto inside = [&](const Expr &x, const Expr &y) { return input(channel, x, unsafe_promise_clamped(y, 0, sizes.y.input - 1), s.n); };
+    auto inside = [&](const Expr &x, const Expr &y) {
+        return from_memory(input(channel, x, unsafe_promise_clamped(y, 0, sizes.y.input - 1), s.n), shape.sums);
+    };
     auto tested = [&](const Expr &x, const Expr &y) { return padded_columns_stage(inside, x, y, sizes.x.input); };
     if (shape.channels_first) {
         fill(turn_input(s, input, shape, sizes, tiles, cut), nullptr, Func());
@@ -257,7 +263,7 @@ KnownStages known_shape(Func output, Func input, const KnownWeights &weights, co
         // At the border a column's test is made once for all channels: its result is stored, as all bits of a number or none.
         Func mask("mask");
         const Expr column = s.x + first_column(s.strip);
-        mask(s.x, s.strip, s.tile_x) = select(column >= 0 && column < sizes.x.input, -1, 0);
+        mask(s.x, s.strip, s.tile_x) = select(column >= 0 && column < sizes.x.input, cast(mask_type, -1), cast(mask_type, 0));
         fill([&](const Expr &x, const Expr &y) { return inside(clamp(x, 0, sizes.x.input - 1), y); },
              [&](const RVar &strip) { return !is_inside(strip); }, mask);
     }
@@ -299,7 +305,7 @@ KnownStages known_shape(Func output, Func input, const KnownWeights &weights, co
             reduction.push_back({rest, s.scratch(tiles.lanes - order.rest + rest.x, pixel, whole_blocks + rest.y, s.tile_x, s.tile_y, s.n),
                                  weight(order.steps_of_whole() + rest.y * order.rest + rest.x)});
         }
-        const Expr initial = bias.defined() ? bias(s.filter) : Expr(0.0f);
+        const Expr initial = bias.defined() ? bias(s.filter) : cast(shape.sums, 0);
         product.accumulated = pointwise_stage({s.filter, s.pixel, s.pixel_block, s.tile_x, s.tile_y, s.n}, initial, reduction, keep_order);
         s.runs.push_back(product);
     }
@@ -316,7 +322,7 @@ KnownStages known_shape(Func output, Func input, const KnownWeights &weights, co
     Expr pixel = s.pixels.y, value;
     if (whole_panel) {
         s.panel = Func("panel");
-        s.panel(s.filter, s.pixel, s.tile_x, s.tile_y, s.n) = undef<float>();
+        s.panel(s.filter, s.pixel, s.tile_x, s.tile_y, s.n) = undef(shape.sums);
         for (std::size_t i = 0; i < tiles.runs.size(); i++) {
             const PixelRun &run = tiles.runs[i];
             const Expr covered = run.pixels > 0 ? Expr(run.pixels) : most_pixels;
@@ -359,7 +365,7 @@ KnownStages known_shape(Func output, Func input, const KnownWeights &weights, co
         s.pixels.where(pixel < min(first_of_open_block(s.pixels.y + 1, tile_x, tile_y), at.pixels()));
         s.panel = Func("panel");
         // Not undefined, which could be what a former block left: a vector that is not stored would be computed for it.
-        s.panel(s.filter, s.pixel, s.pixel_block, s.tile_x, s.tile_y, s.n) = 0.0f;
+        s.panel(s.filter, s.pixel, s.pixel_block, s.tile_x, s.tile_y, s.n) = cast(shape.sums, 0);
         for (std::size_t i = 0; i < tiles.runs.size(); i++) {
             RDom &blocks = s.runs[i].blocks = RDom(0, tiles.runs[i].rows, "blocks");
             const Expr large = s.pixel_block < large_blocks(s.tile_x, s.tile_y);
@@ -374,6 +380,7 @@ KnownStages known_shape(Func output, Func input, const KnownWeights &weights, co
         value = s.runs.front().accumulated(s.filter, s.pixels.x, s.pixels.y, tile_x, tile_y, s.n);
     }
 
+    const Expr result = activated(value);
     auto place = [&](const std::vector<Expr> &pixel) {
         std::vector<Expr> all = {s.n};
         all.insert(all.begin(), pixel.begin(), pixel.end());
@@ -383,17 +390,16 @@ KnownStages known_shape(Func output, Func input, const KnownWeights &weights, co
     auto define = [&](const std::vector<Var> &pixel) {
         std::vector<Var> dimensions;
         for (const Expr &dimension : place({pixel.begin(), pixel.end()})) dimensions.emplace_back(dimension.as<Internal::Variable>()->name);
-        output(dimensions) = undef<float>();
+        output(dimensions) = undef(result.type());
     };
     if (memory == OutputMemory::flat) {
         define({s.pixel});
-        output(place({at.y * shape.x.output + pixel})) = activated(value);
+        output(place({at.y * shape.x.output + pixel})) = result;
         return s;
     }
     define({s.x, s.y});
     auto store = [&](const Expr &x, const Expr &y) {
-        output(place({unsafe_promise_clamped(x, 0, sizes.x.output - 1), unsafe_promise_clamped(y, 0, sizes.y.output - 1)})) =
-            activated(value);
+        output(place({unsafe_promise_clamped(x, 0, sizes.x.output - 1), unsafe_promise_clamped(y, 0, sizes.y.output - 1)})) = result;
     };
     if (memory == OutputMemory::dense) {
         // A tile is as wide as the output or one row high, so in dense memory its pixels are neighbours: a column beyond the last is the

@@ -26,6 +26,11 @@ class LayerGenerator : public Generator<Form> {
 public:
     // The layer's arguments, under Keras' names where these are single numbers.
     GeneratorParam<bool> channels_first{"channels_first", false};
+    /// Of the input and the output, float32 or float16: the values are converted where the image is read, and the results are rounded once,
+    /// where they are stored. Where the target has no instructions that convert float16 it is given as uint16, its bits.
+    GeneratorParam<Type> type{"type", Float(32)};
+    /// In which everything before the activation is computed, and of the weights. float16 is for machines that compute in it.
+    GeneratorParam<Type> sums{"sums", Float(32)};
     GeneratorParam<Padding> padding{"padding", Padding::Valid, {{"valid", Padding::Valid}, {"same", Padding::Same}}};
     GeneratorParam<int> kernel_height{"kernel_height", 3, 1, 1 << 20}, kernel_width{"kernel_width", 3, 1, 1 << 20};
     GeneratorParam<int> stride_y{"stride_y", 1, 1, 1 << 20}, stride_x{"stride_x", 1, 1, 1 << 20};
@@ -65,7 +70,9 @@ protected:
                 channels,
                 depth_multiplier,
                 filters,
-                channels_first};
+                channels_first,
+                type,
+                sums};
     }
 
     sepconv::KnownTiles choose_tiles() const {
@@ -89,17 +96,24 @@ protected:
 class SeparableConv2D : public LayerGenerator<SeparableConv2D> {
 public:
     /// channels_last: (c, x, y, n); channels_first: (x, y, c, n).
-    Input<Buffer<float, 4>> input{"input"};
-    /// Keras' own layout: (multiplier, c, x, y), and (filter, depthwise channel).
-    Input<Buffer<float, 4>> depthwise_kernel{"depthwise_kernel"};
-    Input<Buffer<float, 2>> pointwise_kernel{"pointwise_kernel"};
+    Input<Buffer<void, 4>> input{"input"};
+    /// Keras' own layout: (multiplier, c, x, y), and (filter, depthwise channel). For a float16 layer their values are rounded to it.
+    Input<Buffer<void, 4>> depthwise_kernel{"depthwise_kernel"};
+    Input<Buffer<void, 2>> pointwise_kernel{"pointwise_kernel"};
     /// (filter); not read where use_bias is false.
-    Input<Buffer<float, 1>> bias{"bias"};
+    Input<Buffer<void, 1>> bias{"bias"};
     /// channels_last: (filter, x, y, n); channels_first: (x, y, filter, n). With packed weights, where height and width are known, all
     /// is dense and the activation is elementwise, x and y are one dimension, the pixels of all rows in their order. glu halves its axis.
-    Output<Buffer<float>> output{"output"};
+    Output<Buffer<>> output{"output"};
 
-    void configure() { output.set_dimensions(flat_output() ? 3 : 4); }
+    void configure() {
+        output.set_dimensions(flat_output() ? 3 : 4);
+        output.set_type(memory_type());
+        input.set_type(memory_type());
+        depthwise_kernel.set_type(sums);
+        pointwise_kernel.set_type(sums);
+        bias.set_type(sums);
+    }
 
     void generate() {
         if (in_tiles()) return generate_known_shape();
@@ -116,8 +130,9 @@ public:
         };
 
         stages.padded = Func("padded");
-        stages.padded(order(channel)) = sepconv::padded_stage([&](const Expr &i, const Expr &j) { return input(at(channel, i, j)); },
-                                                              x - before_x, y - before_y, image_width, image_height);
+        stages.padded(order(channel)) =
+            sepconv::padded_stage([&](const Expr &i, const Expr &j) { return sepconv::from_memory(input(at(channel, i, j)), sums); },
+                                  x - before_x, y - before_y, image_width, image_height);
 
         const sepconv::Window window{int(kernel_width), int(kernel_height), int(stride_x), int(stride_y), int(dilation_x), int(dilation_y)};
         stages.taps = RDom(0, int(kernel_width), 0, int(kernel_height), "taps");
@@ -130,7 +145,7 @@ public:
             [&](const Expr &i, const Expr &j) { return depthwise_kernel(which, from, i, j); }, keep_order);
 
         const Expr nearest = within(filter, known(filters, pointwise_kernel.dim(0).extent()));
-        const Expr initial = use_bias ? bias(nearest) : Expr(0.0f);
+        const Expr initial = use_bias ? Expr(bias(nearest)) : cast(sums, 0);
         if (on_gpu()) {
             multiply_chunks(nearest, initial, depthwise_channels);
         } else {
@@ -230,11 +245,14 @@ private:
         sum.back() = gpu.chunks.x;
         stages.pointwise = sepconv::pointwise_stage(order(filter), initial, {{gpu.chunks, gpu.partial(sum), 1.0f}}, false);
     }
+    Type memory_type() const { return sepconv::in_memory(type, target); }
     bool flat_output() const { return packed_weights && dense && height > 0 && width > 0 && !works_along_axes(); }
 
     bool works_along_axes() const { return sepconv::works_along_axes(activation); }
 
-    Expr activated(const Expr &value) const { return sepconv::activated(value, activation, float(a), float(b), float(c)); }
+    Expr activated(const Expr &value) const {
+        return sepconv::to_memory(sepconv::activated(cast<float>(value), activation, float(a), float(b), float(c)), memory_type());
+    }
 
     // Of the output's dimensions, innermost first, whether the activation works along them.
     std::vector<bool> along() const {
@@ -275,7 +293,8 @@ private:
     // @param product  its value there before the activation
     void activate_along_axes(const std::vector<Var> &dimensions, const std::function<Expr(const std::vector<Expr> &)> &product) {
         const sepconv::OutputAxes shape = output_axes();
-        sepconv::AxesInput input = {product, dimensions, shape.along, {}};
+        const auto in_float32 = [&](const std::vector<Expr> &at) { return cast<float>(product(at)); };
+        sepconv::AxesInput input = {in_float32, dimensions, shape.along, {}};
         for (int i = 0; i < int(dimensions.size()); i++) input.extents.push_back(known(shape.extents[i], output.dim(i).extent()));
         if (on_gpu()) {
             const bool by_row = shape.along == std::vector<bool>{true, false, false, false};
@@ -285,7 +304,7 @@ private:
         } else {
             along_stages = sepconv::along_axes(input, activation, natural_vector_size<float>(), true, shape.whole_vectors());
         }
-        output(dimensions) = along_stages.value;
+        output(dimensions) = sepconv::to_memory(along_stages.value, memory_type());
     }
 
     // Every distance but the last is the product of the extents before it; the last extent stays open where it is not given.
@@ -426,25 +445,31 @@ private:
 // Keras' weights as separable_conv2d takes them packed: given the same parameters and target it cuts the layer alike.
 class SeparableConv2DPacking : public LayerGenerator<SeparableConv2DPacking> {
 public:
-    /// As separable_conv2d takes them with packed_weights=false.
+    /// In Keras' own layout, as separable_conv2d has it. They are rounded to `type`.
     Input<Buffer<float, 4>> depthwise_kernel{"depthwise_kernel"};
     Input<Buffer<float, 2>> pointwise_kernel{"pointwise_kernel"};
     Input<Buffer<float, 1>> bias{"bias"};
     /// (lane, x, y, block·multiplier), (float, 0) and (filter): generators/known_shape.h.
-    Output<Buffer<float, 4>> taps{"taps"};
-    Output<Buffer<float, 2>> panels{"panels"};
-    Output<Buffer<float, 1>> padded_bias{"padded_bias"};
+    Output<Buffer<void, 4>> taps{"taps"};
+    Output<Buffer<void, 2>> panels{"panels"};
+    Output<Buffer<void, 1>> padded_bias{"padded_bias"};
+
+    void configure() {
+        taps.set_type(sums);
+        panels.set_type(sums);
+        padded_bias.set_type(sums);
+    }
 
     void generate() {
         _halide_user_assert(channels > 0 && filters > 0) << "separable_conv2d_packing: expected channels and filters above 0\n";
         const sepconv::KnownShape known = shape();
         const sepconv::KnownTiles cut = choose_tiles();
-        const Func packed_taps = sepconv::packed_taps(depthwise_kernel, known, cut);
-        const Func packed_panels = sepconv::packed_panels(pointwise_kernel, known, cut);
-        const Func packed_bias = sepconv::packed_bias(bias, known);
+        const Func packed_taps = sepconv::packed_taps(rounded(depthwise_kernel), known, cut);
+        const Func packed_panels = sepconv::packed_panels(rounded(pointwise_kernel), known, cut);
+        const Func packed_bias = sepconv::packed_bias(rounded(bias), known);
         taps(_) = packed_taps(_);
         panels(_) = packed_panels(_);
-        padded_bias(filter) = use_bias ? packed_bias(filter) : Expr(0.0f);
+        padded_bias(filter) = use_bias ? Expr(packed_bias(filter)) : cast(sums, 0);
         const std::vector<int> extents = sepconv::packed_taps_extents(known, cut);
         for (int i = 0; i < 4; i++) taps.dim(i).set_bounds(0, extents[i]);
         panels.dim(0).set_bounds(0, sepconv::packed_panels_floats(known, cut));
@@ -454,6 +479,12 @@ public:
     void schedule() {}
 
 private:
+    Func rounded(const Func &kernel) const {
+        Func rounded("rounded");
+        rounded(_) = sepconv::from_memory(sepconv::to_memory(kernel(_), sepconv::in_memory(type, target)), sums);
+        return rounded;
+    }
+
     Var filter{"filter"};
 };
 

@@ -8,12 +8,14 @@ namespace sepconv {
 Expr padded_stage(const At &inside, Expr x, Expr y, Expr width, Expr height) {
     // `likely` makes Halide split the loops into a border and an inside without tests.
     const Expr in_image = likely(x >= 0) && likely(x < width) && likely(y >= 0) && likely(y < height);
-    return select(in_image, inside(clamp(likely(x), 0, width - 1), clamp(likely(y), 0, height - 1)), 0.0f);
+    const Expr value = inside(clamp(likely(x), 0, width - 1), clamp(likely(y), 0, height - 1));
+    return select(in_image, value, cast(value.type(), 0));
 }
 
 Expr padded_columns_stage(const At &inside, Expr x, Expr y, Expr width) {
     // The clamp is not `likely`: where Halide decides that alone it drops it, and the select still loads from beside the image.
-    return select(likely(x >= 0) && likely(x < width), inside(clamp(x, 0, width - 1), y), 0.0f);
+    const Expr value = inside(clamp(x, 0, width - 1), y);
+    return select(likely(x >= 0) && likely(x < width), value, cast(value.type(), 0));
 }
 
 namespace {
@@ -25,6 +27,28 @@ Expr sum_of(const Expr &a, const Expr &b, bool keep_order) { return keep_order ?
 bool keep_order(const Target &target) {
     if (target.has_gpu_feature()) return false;
     return target.arch == Target::WebAssembly || (target.arch == Target::X86 && !target.has_feature(Target::FMA));
+}
+
+Type in_memory(Type type, const Target &target) {
+    if (type != Float(16)) return type;
+    // Not every device of OpenCL has the type.
+    if (target.has_gpu_feature()) return target.has_feature(Target::OpenCL) ? Type(UInt(16)) : type;
+    const bool converts = target.arch == Target::X86 ? target.has_feature(Target::F16C) : target.arch == Target::ARM;
+    return converts ? type : Type(UInt(16));
+}
+
+Expr from_memory(const Expr &stored, Type computed) {
+    if (stored.type() == UInt(16)) return cast(computed, Internal::float16_to_float32(stored));
+    return cast(computed, stored);
+}
+
+Expr to_memory(const Expr &computed, Type stored) {
+    if (stored != UInt(16)) return cast(stored, computed);
+    // Halide's function makes infinity of a NaN.
+    const Expr value = cast<float>(computed), word = reinterpret<std::uint32_t>(value);
+    const Expr is_nan = (word & Expr(0x7fffffffu)) > Expr(0x7f800000u),
+               nan = cast(stored, (word >> 16) & Expr(0x8000u)) | cast(stored, 0x7e00);
+    return select(is_nan, nan, reinterpret(stored, Internal::float32_to_float16(value)));
 }
 
 Func depthwise_stage(const std::vector<Var> &dimensions, Var x, Var y, const Window &window, RDom taps, const At &padded, const At &tap,

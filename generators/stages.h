@@ -29,6 +29,13 @@ Halide::Expr padded_columns_stage(const At &inside, Halide::Expr x, Halide::Expr
 /// reorders unrolled sums, otherwise in each function, and the last bit would depend on the tile.
 bool keep_order(const Halide::Target &target);
 
+/// In what a buffer of a type is given to a pipeline: float16 as uint16, its bits, where the machine has no instructions that convert it.
+Halide::Type in_memory(Halide::Type type, const Halide::Target &target);
+
+/// A number as a pipeline computes with it, and as a buffer has it; rounded to nearest where the latter is narrower.
+Halide::Expr from_memory(const Halide::Expr &stored, Halide::Type computed);
+Halide::Expr to_memory(const Halide::Expr &computed, Halide::Type stored);
+
 /// depthwise(…, x, y, …) = Σ_{i,j} padded(x·sx + j·dx, y·sy + i·dy) · tap(j, i)
 /// A pure zero and one update over `taps`, whose dimensions are the window's (x, y).
 /// The taps are taken where `padded` is defined everywhere, so this says nothing about borders.

@@ -91,7 +91,7 @@ int worthwhile_threads(const KnownShape &shape, int asked) {
 // The vectors of a tile: what the packed weights' order depends on, so that it takes no notice of the image.
 KnownTiles choose_vectors(const KnownShape &shape, const TileWishes &wishes, const Target &target) {
     KnownTiles tiles;
-    const int natural = target.natural_vector_size<float>();
+    const int natural = target.natural_vector_size(shape.sums);
     tiles.lanes = lanes_within(shape.channels, natural);
     tiles.filter_lanes = lanes_within(shape.filters, natural);
     tiles.vectors = shape.filters > tiles.filter_lanes ? 2 : 1;
@@ -135,8 +135,9 @@ void choose_turns(KnownTiles &tiles, const KnownShape &shape) {
 }
 
 // Blocks of channels lie an odd number of cache lines apart: the lanes of a pixel then fall into sets of their own.
-int pixel_pitch(int pixels, int lanes) {
-    const int pixels_of_line = std::max(1, 16 / lanes), lines = ceil_div(pixels, pixels_of_line);
+int pixel_pitch(int pixels, int pixel_bytes) {
+    constexpr int line_bytes = 64;
+    const int pixels_of_line = std::max(1, line_bytes / pixel_bytes), lines = ceil_div(pixels, pixels_of_line);
     return (lines + (lines + 1) % 2) * pixels_of_line;
 }
 
@@ -158,14 +159,14 @@ void schedule_square(Func square, int side, const LoopLevel &level, const KnownS
 bool fits_tiles(const KnownShape &shape, const KnownTiles &tiles) {
     // Under a wide window, of which a tile reads far more than it has outputs, turning it is not worth its memory.
     constexpr int most_bytes = 1 << 20;
-    return !shape.channels_first || tiles.turned_pitch <= most_bytes / 4 / tiles.lanes;
+    return !shape.channels_first || tiles.turned_pitch <= most_bytes / shape.sums.bytes() / tiles.lanes;
 }
 
 KnownTiles choose_tiles(const KnownShape &shape, const TileWishes &wishes, const Target &target) {
     KnownTiles tiles = choose_vectors(shape, wishes, target);
     const int most_rows = wishes.rows > 0 ? wishes.rows : registers(target).most_rows(tiles.vectors);
 
-    const int pixel_bytes = ceil_div(shape.channels, tiles.lanes) * tiles.lanes * shape.multiplier * 4;
+    const int pixel_bytes = ceil_div(shape.channels, tiles.lanes) * tiles.lanes * shape.multiplier * shape.sums.bytes();
     const int width = shape.x.output, height = shape.y.output;
     const int most_pixels = std::max(scratch_bytes / pixel_bytes, 4 * most_rows);
     constexpr int together = 7;
@@ -178,7 +179,7 @@ KnownTiles choose_tiles(const KnownShape &shape, const TileWishes &wishes, const
         if (most_rows > 2 * step) tiles.runs.push_back({most_rows - step, 0, 0});
         tiles.together = wishes.together > 0 ? wishes.together : shape.x.open() ? together : std::min(width, together);
         // The last strip and the last block go on beyond the tile.
-        tiles.pixel_pitch = pixel_pitch(tiles.most_pixels + std::max(most_rows, tiles.together) - 1, tiles.lanes);
+        tiles.pixel_pitch = pixel_pitch(tiles.most_pixels + std::max(most_rows, tiles.together) - 1, tiles.lanes * shape.sums.bytes());
         choose_turns(tiles, shape);
         return tiles;
     }
@@ -225,7 +226,7 @@ KnownTiles choose_tiles(const KnownShape &shape, const TileWishes &wishes, const
         }
     }
     tiles.together = wishes.together > 0 ? wishes.together : std::min(width, together);
-    tiles.pixel_pitch = pixel_pitch(width * ceil_div(height, tiles.count), tiles.lanes);
+    tiles.pixel_pitch = pixel_pitch(width * ceil_div(height, tiles.count), tiles.lanes * shape.sums.bytes());
     choose_turns(tiles, shape);
     return tiles;
 }
@@ -311,11 +312,13 @@ void schedule_known_shape(Func output, const KnownStages &s, const KnownShape &s
                 .unroll(s.filter)
                 .unroll(s.pixel);
         }
-        const int steps = 4;  // of the reduction, unrolled: hides the loop's own instructions behind the multiplications
+        // A pixel's lanes in one register: each step takes one of them. A load with a broadcast for every step takes 60 % more
+        // instructions.
+        const bool by_lane = registers(target).by_lane;
+        constexpr int hiding = 4;  // of the reduction, unrolled: hides the loop's own instructions behind the multiplications
+        const int steps = by_lane ? tiles.lanes : hiding;
         if (tiles.lanes % steps == 0) accumulated.update(0).unroll(run.whole.x, steps);
-        if (registers(target).by_lane && tiles.lanes <= steps) {
-            // A pixel's lanes in one register: each step takes one of them. A load with a broadcast for every step takes 60 % more
-            // instructions.
+        if (by_lane) {
             Func staged = run.staged;
             staged.compute_at(accumulated, run.whole.y)
                 .store_in(MemoryType::Stack)
@@ -335,7 +338,7 @@ void schedule_known_shape(Func output, const KnownStages &s, const KnownShape &s
     // On the stack its pages stay mapped; an allocation of this size may be returned to the system and faulted in again by every call.
     constexpr int most_stack_bytes = 512 << 10;
     const int blocks = ceil_div(shape.channels, tiles.lanes) * shape.multiplier;
-    if (tiles.pixel_pitch * tiles.lanes * 4 <= most_stack_bytes / blocks) scratch.store_in(MemoryType::Stack);
+    if (tiles.pixel_pitch * tiles.lanes * shape.sums.bytes() <= most_stack_bytes / blocks) scratch.store_in(MemoryType::Stack);
     for (std::size_t i = 0; i < s.fills.size(); i++) {
         const RDom &columns = s.fills[i].columns;
         Stage fill = scratch.update(static_cast<int>(i));
@@ -367,7 +370,7 @@ void schedule_known_shape(Func output, const KnownStages &s, const KnownShape &s
         if (shape.window() <= unrolled_window) sum.update().unroll(s.window.x).unroll(s.window.y);
         // An image that no cache keeps: each of the window's rows is a stream, more of them than the machine follows by itself.
         constexpr double far_bytes = 4 << 20;
-        const double image_bytes = 4.0 * shape.x.input * shape.y.input * shape.channels;
+        const double image_bytes = static_cast<double>(shape.image.bytes()) * shape.x.input * shape.y.input * shape.channels;
         if (!shape.channels_first && image_bytes >= far_bytes) s.fetch_image(fill, columns.z);
         if (!shape.known()) fill.never_partition_all();
         if (!tiles.whole_rows(shape) || shape.channels_first) continue;
@@ -378,7 +381,7 @@ void schedule_known_shape(Func output, const KnownStages &s, const KnownShape &s
         if (strips * tiles.together * shape.window() <= written_out) fill.unroll(columns.y);
     }
     if (Func turned = s.turned; turned.defined()) {
-        if (tiles.turned_pitch <= most_stack_bytes / 4 / tiles.lanes) turned.store_in(MemoryType::Stack);
+        if (tiles.turned_pitch <= most_stack_bytes / shape.sums.bytes() / tiles.lanes) turned.store_in(MemoryType::Stack);
         turned.compute_at(scratch, s.block)
             .bound_extent(s.lane, tiles.lanes)
             .bound_extent(s.block, 1)

@@ -22,6 +22,8 @@ struct KnownShape {
     KnownAxis x, y;
     int channels, multiplier, filters;
     bool channels_first;
+    Halide::Type image = Halide::Float(32);  ///< of the input and the output
+    Halide::Type sums = Halide::Float(32);   ///< of what is computed: the depthwise stage, the product, their weights
 
     /// Whether the image's size is.
     bool known() const { return !x.open() && !y.open(); }

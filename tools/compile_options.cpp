@@ -53,6 +53,10 @@ CLI::App *add_compile_options(CLI::App &program, CompileOptions &options) {
             "several x86-64 ones with commas between, the best first, of which the library takes the first that the CPU runs")
         ->type_name("TARGET")
         ->capture_default_str();
+    subcommand->add_flag(
+        "--force-target", options.force_target,
+        "Take a target although Halide is known to compile it wrongly: one with sve or sve2, and vector_bits_128, _256 or _512 "
+        "for the width of its vectors");
     subcommand->add_option("-o,--output", options.output, "Required: the folder for the files; made where there is none")->type_name("DIR");
     subcommand
         ->add_option("--name", options.name,
@@ -70,6 +74,13 @@ CLI::App *add_compile_options(CLI::App &program, CompileOptions &options) {
                      "A function of the program that shares the work instead of the library's own pool; the header says what it has to do")
         ->type_name("FUNCTION")
         ->excludes(no_threads);
+    subcommand
+        ->add_option(
+            "--arithmetic", options.arithmetic,
+            "What a layer of dtype float16 is computed in before its activation: float32; or float16, on arm-64 CPUs with arm_fp16, "
+            "which is faster and errs more")
+        ->type_name("float32|float16")
+        ->capture_default_str();
     subcommand->add_option("--schedule", options.schedule, "Who cuts the work: this library by hand, or one of Halide's autoschedulers")
         ->type_name("hand|auto:adams2019|auto:li2018|auto:mullapudi2016|auto:anderson2021")
         ->capture_default_str();

@@ -19,6 +19,8 @@ struct CompileOptions {
     bool no_threads = false;
     std::string parallel_for;
     std::string schedule = "hand";
+    std::string arithmetic = "float32";
+    bool force_target = false;
     std::vector<std::string> emit;
     std::string jobs = "0";
     std::string cache;

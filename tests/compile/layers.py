@@ -14,8 +14,12 @@ SEPCONV = os.environ["SEPCONV"]
 CC = os.environ.get("CC", "cc")
 CXX = os.environ.get("CXX", "c++")
 
-# The project's bound on the difference from Keras, relative to the largest value in the tensor.
+# The project's bound on the difference from Keras, relative to the largest value in the tensor. In half precision the result may then be
+# rounded once.
 TOLERANCE = 1e-5
+
+# What a program needs where a test runs on another machine than this one.
+ARM_COMPILER, ARM_RUNNER = ["aarch64-linux-gnu-gcc", "-std=c99", "-Wall", "-Werror"], ["qemu-aarch64", "-L", "/usr/aarch64-linux-gnu", "-cpu"]
 
 
 @cache
@@ -36,6 +40,7 @@ class Layer:
         found = arrays(self.case["file"])
         self.weights = {name: found[f"{case}/{name}"] for name in ("depthwise_kernel", "pointwise_kernel", "bias") if f"{case}/{name}" in found}
         self.input, self.expected = found[f"{case}/input"], found[f"{case}/output"]
+        self.exact = found.get(f"{case}/exact")  # of a layer in half precision, before the last rounding
         self.config = self.case["config"]
         self.name = self.config["name"]
 
@@ -72,22 +77,22 @@ PROGRAM = r"""
 #include <stdio.h>
 #include <stdlib.h>
 {before}
-static float *take(const char *file, size_t *count) {{
+static {number} *take(const char *file, size_t *count) {{
     FILE *stream = fopen(file, "rb");
     if (!stream) exit(90);
     fseek(stream, 0, SEEK_END);
     const long bytes = ftell(stream);
     rewind(stream);
-    float *values = (float *)malloc(bytes + 1);
+    {number} *values = ({number} *)malloc(bytes + 1);
     if (!values || fread(values, 1, bytes, stream) != (size_t)bytes) exit(91);
     fclose(stream);
-    *count = bytes / sizeof(float);
+    *count = bytes / sizeof({number});
     return values;
 }}
 
 int main(int argc, char **argv) {{
     size_t count, expected = (size_t)strtoul(argv[3], NULL, 10);
-    float *input = take(argv[1], &count), *output = (float *)malloc(expected * sizeof(float) + 1);
+    {number} *input = take(argv[1], &count), *output = ({number} *)malloc(expected * sizeof({number}) + 1);
     (void)argc;
     {body}
     if (code != 0) {{
@@ -95,10 +100,17 @@ int main(int argc, char **argv) {{
         return code;
     }}
     FILE *stream = fopen(argv[2], "wb");
-    if (!stream || fwrite(output, sizeof(float), expected, stream) != expected || fclose(stream) != 0) return 92;
+    if (!stream || fwrite(output, sizeof({number}), expected, stream) != expected || fclose(stream) != 0) return 92;
     return 0;
 }}
 """
+
+
+def source_text(manifest, body=None, before=""):
+    """The program below."""
+    name = manifest["name"]
+    return PROGRAM.format(name=name, body=body or f"const int code = {name}(input, output);", before=before,
+                          number={"float32": "float", "float16": "uint16_t"}[manifest["dtype"]])
 
 
 def program(folder, name, body=None, before="", compiler=None, flags=(), libraries=None):
@@ -106,7 +118,7 @@ def program(folder, name, body=None, before="", compiler=None, flags=(), librari
     folder = Path(folder)
     manifest = json.loads((folder / f"{name}.json").read_text())
     source, executable = folder / f"{name}_main.c", folder / f"{name}_main"
-    source.write_text(PROGRAM.format(name=name, body=body or f"const int code = {name}(input, output);", before=before))
+    source.write_text(source_text(manifest, body, before))
     libraries = manifest["link"] if libraries is None else libraries
     archive = manifest["files"][0]["name"]
     run(*(compiler or [CC, "-std=c99", "-Wall", "-Wextra", "-Werror", "-pedantic"]), *flags, source, folder / archive, "-I", folder, "-o",
@@ -118,10 +130,11 @@ def compute(executable, tensor, shape, runner=(), more=()):
     """Runs such a program on an input."""
     folder = Path(executable).parent
     source, target = folder / "input.bin", folder / "output.bin"
-    np.ascontiguousarray(tensor, np.float32).tofile(source)
+    dtype = np.float16 if np.asarray(tensor).dtype == np.float16 else np.float32
+    np.ascontiguousarray(tensor, dtype).tofile(source)
     target.unlink(missing_ok=True)
     run(*runner, executable, source, target, int(np.prod(shape)), *more)
-    return np.fromfile(target, np.float32).reshape(shape)
+    return np.fromfile(target, dtype).reshape(shape)
 
 
 def difference(found, expected):
@@ -168,8 +181,54 @@ def reference(config, weights, tensor):
     return along_axes(activation["class_name"], axes if isinstance(axes, list) else [axes], sums)
 
 
+def rounding_variance(count, total, squares):
+    """The variance of the rounding errors of a sum of float16 (tests/runtime/float16_closeness.h says why)."""
+    unit, least = 2.0**-11, 2.0**-25
+    partial = total**2 * (count + 1) * (2 * count + 1) / (6 * count**2) + squares * (count + 1) / (6 * count)
+    return (unit**2 * (count * partial + squares) + 2 * count * least**2) / 3
+
+
+def float16_error(config, weights, tensor):
+    """By how much a product that is accumulated in float16 may be off: six standard deviations, as float16_closeness.h has it."""
+    first = config["data_format"] == "channels_first"
+    tensor = (np.moveaxis(tensor, 1, 3) if first else tensor).astype(np.float64)
+    weights = {name: values.astype(np.float64) for name, values in weights.items()}
+    squared = {name: values**2 for name, values in weights.items()}
+    sums = depthwise(config, weights, tensor)
+    of_depthwise = rounding_variance(np.prod(config["kernel_size"]), sums, depthwise(config, squared, tensor**2))
+    pointwise = weights["pointwise_kernel"][0, 0]
+    total, bias = sums @ pointwise, weights.get("bias", np.zeros(pointwise.shape[1]))
+    variance = rounding_variance(pointwise.shape[0] + 1, total + bias, sums**2 @ pointwise**2 + bias**2) + of_depthwise @ pointwise**2
+    error = 6 * np.sqrt(variance)
+    return np.moveaxis(error, 3, 1) if first else error
+
+
+def after_activation(activation, error, exact):
+    """By how much a layer's values may be off for an error of its product. No elementwise activation that Keras has is steeper than 1.13, and
+    what those along an axis read may all be off by the largest error."""
+    name = activation if isinstance(activation, str) else activation["class_name"].lower()
+    if name == "softmax":
+        return 0.5 * error.max()  # the sum over j of |dy_i / dx_j| is 2 y_i (1 - y_i)
+    if name == "glu":
+        return (1 + np.abs(exact).max()) * error.max()  # y = x sigmoid(z): the slopes are sigmoid(z) and y (1 - sigmoid(z))
+    return 1.13 * error
+
+
+def not_rounded_from(found, exact, error=0.0):
+    """How many values of float16 are no rounding of a value within the error of the exact one."""
+    exact, slack = exact.astype(np.float64), TOLERANCE * (np.abs(exact).max() or 1)
+    low, high = ((exact + sign * (error + slack)).astype(np.float32).astype(np.float16) for sign in (-1, 1))
+    return int((~((found >= low) & (found <= high))).sum())
+
+
 def product(config, weights, tensor):
     """The layer before its activation, channels last."""
+    sums = depthwise(config, weights, tensor) @ weights["pointwise_kernel"][0, 0].astype(np.float64)
+    return sums + weights["bias"] if "bias" in weights else sums
+
+
+def depthwise(config, weights, tensor):
+    """Its first stage."""
     (kh, kw), (sy, sx), (dy, dx) = config["kernel_size"], config["strides"], config["dilation_rate"]
     tensor = tensor.astype(np.float64)
     if config["padding"] == "same":
@@ -186,8 +245,7 @@ def product(config, weights, tensor):
         for j in range(kw):
             part = tensor[:, i * dy : i * dy + (rows - 1) * sy + 1 : sy, j * dx : j * dx + (columns - 1) * sx + 1 : sx]
             total += part[..., None] * kernel[i, j]
-    sums = total.reshape(*total.shape[:3], -1) @ weights["pointwise_kernel"][0, 0].astype(np.float64)
-    return sums + weights["bias"] if "bias" in weights else sums
+    return total.reshape(*total.shape[:3], -1)
 
 
 def random_layer(seed, channels, filters, **arguments):
