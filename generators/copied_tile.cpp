@@ -2,6 +2,7 @@
 // are neighbours there. The strip's border is the tile loop's.
 #include "Halide.h"
 #include "schedules/tiles.h"
+#include "stages.h"
 
 namespace {
 
@@ -23,10 +24,10 @@ public:
 
     void configure() {
         image.set_type(image_type);
-        strip.set_type(type);
+        strip.set_type(sepconv::in_memory(type, target));
     }
 
-    void generate() { strip(x, y, c) = cast(type, image(x * int(stride), y, c)); }
+    void generate() { strip(x, y, c) = sepconv::to_memory(cast(sums(), image(x * int(stride), y, c)), strip.type()); }
 
     void schedule() {
         for (int d = 0; d < 3; d++) {
@@ -39,6 +40,9 @@ public:
     }
 
 private:
+    // What is rounded is float32; what only moves keeps its type.
+    Type sums() const { return Type(image_type) == Type(type) ? Type(type) : Float(32); }
+
     Var x{"x"}, y{"y"}, c{"c"};
 };
 

@@ -3,7 +3,12 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <cmath>
 #include <cstdint>
+#include <functional>
+#include <iterator>
+#include <limits>
 #include <string>
 #include <utility>
 #include <vector>
@@ -163,6 +168,38 @@ TEST_P(Float16Layers, RoundTheirWeights) {
     EXPECT_NE(one.pointwise_kernel, rounded.pointwise_kernel);
     one.image = rounded.image;
     EXPECT_TRUE(same_bits(one.run_float16(layer_of(one)), rounded.run_float16(layer_of(rounded))));
+}
+
+TEST_P(Float16Layers, KeepNanAndInfinity) {
+    LayerConfig config;
+    config.kernel_size = {1, 1};
+    config.use_bias = false;
+    constexpr std::int64_t pixels = 12;
+    constexpr float infinity = std::numeric_limits<float>::infinity(), nan = std::numeric_limits<float>::quiet_NaN();
+    for (const std::int64_t channels : {1, 8}) {
+        // Each channel as it is, times two.
+        config.filters = channels;
+        RandomLayer one = in_float16(filled(config, 1, 1, pixels, channels));
+        for (std::int64_t i = 0; i < channels * channels; i++) one.pointwise_kernel[i] = i / channels == i % channels ? 2 : 0;
+        std::fill(one.depthwise_kernel.begin(), one.depthwise_kernel.end(), 1.0F);
+        std::fill(one.image.begin(), one.image.end(), 1.5F);
+        // A value reaches every filter of its pixel, and infinity times zero is NaN.
+        const float values[] = {nan, infinity, -infinity, 40000, -40000, 0x1p-25F * 3, 0x1p-24F};
+        const bool alone = channels == 1;
+        const float expected[] = {nan, infinity, -infinity, infinity, -infinity, 0x1p-24F * 4, 0x1p-23F};
+        for (std::size_t i = 0; i < std::size(values); i++) one.image[i * channels] = static_cast<float>(float16(values[i]));
+        const std::vector<float16> found = one.run_float16(layer_of(one), one_thread);
+        for (std::size_t i = 0; i < std::size(values); i++) {
+            const auto value = static_cast<float>(found[i * channels]), next = static_cast<float>(found[i * channels + channels - 1]);
+            SCOPED_TRACE(values[i]);
+            if (std::isnan(expected[i])) {
+                EXPECT_TRUE(std::isnan(value));
+            } else {
+                EXPECT_EQ(value, expected[i]);
+            }
+            if (!alone && !std::isfinite(values[i])) EXPECT_TRUE(std::isnan(next));
+        }
+    }
 }
 
 template <typename Expected>
