@@ -213,27 +213,29 @@ KnownStages known_shape(Func output, Func input, const KnownWeights &weights, co
         return whole_strips ? first : min(likely(first), shape.x.output - tiles.together);
     };
     auto first_column = [&](const Expr &strip) { return (tile.x + first_of_strip(strip)) * shape.x.stride - sizes.x.before; };
-    s.window = RDom(0, shape.x.kernel, 0, shape.y.kernel, "window");
 
     // Rows of the window beside the image are left out, by one test for all outputs of a block; columns beside it read zeros.
     const Expr first_row = tile.y * shape.y.stride - sizes.y.before;
-    const Expr row = first_row + s.y * shape.y.stride + s.window.y * shape.y.dilation;
-    if (shape.y.has_border()) s.window.where(row >= 0 && row < sizes.y.input);
+    auto row_of = [&](const Expr &y, const Expr &j) { return first_row + y * shape.y.stride + j * shape.y.dilation; };
     const Expr channel = channel_of(s.block / shape.multiplier, s.lane, shape, tiles);
     const Window window{shape.x.kernel, shape.y.kernel, shape.x.stride, shape.y.stride, shape.x.dilation, shape.y.dilation};
     s.scratch = Func("scratch");
     s.scratch(s.lane, s.pixel, s.block, s.tile_x, s.tile_y, s.n) = undef(shape.sums);
     const Type mask_type = Int(shape.sums.bits());
-    auto fill = [&](const At &columns, const std::function<Expr(const RVar &strip)> &which, const Func &mask) {
+    enum class Rows { all, inside, border };
+    auto fill = [&](const At &columns, const std::function<Expr(const RVar &strip)> &which, const Func &mask, Rows rows) {
         KnownStages::Fill part;
         part.mask = mask;
+        part.window = RDom(0, shape.x.kernel, 0, shape.y.kernel, "window");
+        const Expr row = row_of(s.y, part.window.y);
+        if (shape.y.has_border() && rows != Rows::inside) part.window.where(row >= 0 && row < sizes.y.input);
         auto padded = [&](const Expr &i, const Expr &j) {
             const Expr value = columns(i + first_column(s.strip), j + first_row);
             if (!mask.defined()) return value;
             return reinterpret(shape.sums, reinterpret(mask_type, value) & mask(i, s.strip, s.tile_x));
         };
         part.sum = depthwise_stage(
-            {s.lane, s.x, s.strip, s.y, s.block, s.tile_x, s.tile_y, s.n}, s.x, s.y, window, s.window, padded,
+            {s.lane, s.x, s.strip, s.y, s.block, s.tile_x, s.tile_y, s.n}, s.x, s.y, window, part.window, padded,
             [&](const Expr &i, const Expr &j) { return taps(s.lane, i, j, s.block); }, keep_order);
         const Expr strips = simplify((cut.width() + tiles.together - 1) / tiles.together);
         part.columns = RDom(0, tiles.together, 0, strips, 0, cut.height(), "columns");
@@ -241,6 +243,8 @@ KnownStages known_shape(Func output, Func input, const KnownWeights &weights, co
         if (!is_const(tile.height)) part.columns.where(at.z < tile.height);
         if (!cut.whole_rows()) part.columns.where(at.y * tiles.together < tile.width);
         if (which) part.columns.where(which(at.y));
+        const Expr inside = row_of(at.z, 0) >= 0 && row_of(at.z, shape.y.kernel - 1) < sizes.y.input;
+        if (rows != Rows::all) part.columns.where(rows == Rows::inside ? inside : !inside);
         Expr pixel = first_of_strip(at.y) + at.x + at.z * tile.width;
         if (!cut.whole_rows()) pixel = unsafe_promise_clamped(pixel, 0, tiles.pixel_pitch - 1);
         s.scratch(s.lane, pixel, s.block, s.tile_x, s.tile_y, s.n) = part.sum(s.lane, at.x, at.y, at.z, s.block, s.tile_x, s.tile_y, s.n);
@@ -251,21 +255,27 @@ KnownStages known_shape(Func output, Func input, const KnownWeights &weights, co
     };
     auto tested = [&](const Expr &x, const Expr &y) { return padded_columns_stage(inside, x, y, sizes.x.input); };
     if (shape.channels_first) {
-        fill(turn_input(s, input, shape, sizes, tiles, cut), nullptr, Func());
+        fill(turn_input(s, input, shape, sizes, tiles, cut), nullptr, Func(), Rows::all);
     } else if (cut.whole_rows()) {
-        fill(shape.x.has_border() ? At(tested) : At(inside), nullptr, Func());
+        const At columns = shape.x.has_border() ? At(tested) : At(inside);
+        if (tiles.border_apart) {
+            for (const Rows rows : {Rows::inside, Rows::border}) fill(columns, nullptr, Func(), rows);
+        } else {
+            fill(columns, nullptr, Func(), Rows::all);
+        }
     } else {
         auto is_inside = [&](const RVar &strip) {
             const Expr last = first_column(strip) + (tiles.together - 1) * shape.x.stride + (shape.x.kernel - 1) * shape.x.dilation;
             return tile.width >= tiles.together && first_column(strip) >= 0 && last < sizes.x.input;
         };
-        fill([&](const Expr &x, const Expr &y) { return inside(unsafe_promise_clamped(x, 0, sizes.x.input - 1), y); }, is_inside, Func());
+        fill([&](const Expr &x, const Expr &y) { return inside(unsafe_promise_clamped(x, 0, sizes.x.input - 1), y); }, is_inside, Func(),
+             Rows::all);
         // At the border a column's test is made once for all channels: its result is stored, as all bits of a number or none.
         Func mask("mask");
         const Expr column = s.x + first_column(s.strip);
         mask(s.x, s.strip, s.tile_x) = select(column >= 0 && column < sizes.x.input, cast(mask_type, -1), cast(mask_type, 0));
         fill([&](const Expr &x, const Expr &y) { return inside(clamp(x, 0, sizes.x.input - 1), y); },
-             [&](const RVar &strip) { return !is_inside(strip); }, mask);
+             [&](const RVar &strip) { return !is_inside(strip); }, mask, Rows::all);
     }
 
     // The product of the tile, in blocks of pixels of one height or two. In a known tile the last block of a height moves back to end with

@@ -106,6 +106,14 @@ KnownTiles choose_vectors(const KnownShape &shape, const TileWishes &wishes, con
     return tiles;
 }
 
+// Outputs of a row whose sums are in registers at once. Eight fill the pipes of the large ARM cores a little better than seven (a
+// Neoverse-N1's to 83 instead of 80 %), but not where the last strip then computes more outputs again.
+int strip_of(int width, const Target &target) {
+    constexpr int usual = 7, larger = 8;
+    const bool fits = ceil_div(width, larger) * larger <= ceil_div(width, usual) * usual;
+    return registers(target).by_lane && fits ? larger : usual;
+}
+
 // channels_first: what is turned in registers at once. Of the input, a part of a row; of the output, pixels of a tile.
 void choose_turns(KnownTiles &tiles, const KnownShape &shape) {
     // Squares of four are turned in registers with the fewest shuffles.
@@ -164,6 +172,8 @@ bool fits_tiles(const KnownShape &shape, const KnownTiles &tiles) {
 
 KnownTiles choose_tiles(const KnownShape &shape, const TileWishes &wishes, const Target &target) {
     KnownTiles tiles = choose_vectors(shape, wishes, target);
+    // The tests of a window's rows cost the four instructions a cycle of a Neoverse-N1 a tenth of its multiplications.
+    tiles.border_apart = registers(target).by_lane && shape.known() && !shape.channels_first && shape.y.has_border();
     const int most_rows = wishes.rows > 0 ? wishes.rows : registers(target).most_rows(tiles.vectors);
 
     const int pixel_bytes = ceil_div(shape.channels, tiles.lanes) * tiles.lanes * shape.multiplier * shape.sums.bytes();
@@ -225,7 +235,7 @@ KnownTiles choose_tiles(const KnownShape &shape, const TileWishes &wishes, const
             take(all * (static_cast<double>(panels_of_group) / panels + depthwise), count, 1, groups);
         }
     }
-    tiles.together = wishes.together > 0 ? wishes.together : std::min(width, together);
+    tiles.together = wishes.together > 0 ? wishes.together : std::min(width, strip_of(width, target));
     tiles.pixel_pitch = pixel_pitch(width * ceil_div(height, tiles.count), tiles.lanes * shape.sums.bytes());
     choose_turns(tiles, shape);
     return tiles;
@@ -366,8 +376,9 @@ void schedule_known_shape(Func output, const KnownStages &s, const KnownShape &s
             .vectorize(s.lane)
             .unroll(s.x);
         constexpr int unrolled_window = 49;
-        sum.update().reorder(s.lane, s.x, s.window.x, s.window.y).vectorize(s.lane).unroll(s.x);
-        if (shape.window() <= unrolled_window) sum.update().unroll(s.window.x).unroll(s.window.y);
+        const RDom &window = s.fills[i].window;
+        sum.update().reorder(s.lane, s.x, window.x, window.y).vectorize(s.lane).unroll(s.x);
+        if (shape.window() <= unrolled_window) sum.update().unroll(window.x).unroll(window.y);
         // An image that no cache keeps: each of the window's rows is a stream, more of them than the machine follows by itself.
         constexpr double far_bytes = 4 << 20;
         const double image_bytes = static_cast<double>(shape.image.bytes()) * shape.x.input * shape.y.input * shape.channels;

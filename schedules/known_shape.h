@@ -55,6 +55,7 @@ struct KnownTiles {
     int filter_groups;           ///< threads that share a tile's pixels, each with filters of its own; one of both is 1
     int filter_lanes, vectors;   ///< of a block of the product, whose accumulators are in registers: vectors × lanes filters, some pixels
     std::vector<PixelRun> runs;  ///< one or two
+    bool border_apart;           ///< rows whose window lies in the image have a loop of their own, which tests nothing
     int pixel_pitch;             ///< pixels that the scratch has room for
     /// channels_first: the sides of the squares that are turned at once, of pixels of a row and channels, and of filters and pixels of a
     /// tile.
@@ -77,7 +78,7 @@ struct KnownStages {
     struct Fill {
         Halide::Func sum;   ///< a block of the depthwise stage
         Halide::Func mask;  ///< for each column that a strip reads, whether it is in the image; may be undefined
-        Halide::RDom columns;
+        Halide::RDom window, columns;
     };
     struct Turn {
         Halide::Func square;  ///< pixels × lanes; undefined where the values are zeros
@@ -100,8 +101,7 @@ struct KnownStages {
     /// The results for one panel's filters: with channels_first, or two runs, the tile's; in an open tile of channels_last a block's.
     Halide::Func panel;
     Halide::Func square, turned_square;  ///< channels_first: filters × pixels of the panel, and pixels × filters
-    Halide::RDom window;
-    Halide::RDom pixels;  ///< pixel of a block, block, tile in its row, row of tiles, threads' group of rows
+    Halide::RDom pixels;                 ///< pixel of a block, block, tile in its row, row of tiles, threads' group of rows
     Halide::Var lane, x, strip, y, block, filter, pixel, pixel_block, tile_x, tile_y, n;
     std::function<void(Halide::Stage, const Halide::RVar &)> fetch_image;  ///< what the loop's next turn reads of it
     Halide::Var along, across, part;                                       ///< of a square that is turned; squares are parts of a vector
