@@ -197,7 +197,9 @@ TEST_P(Float16Layers, KeepNanAndInfinity) {
             } else {
                 EXPECT_EQ(value, expected[i]);
             }
-            if (!alone && !std::isfinite(values[i])) EXPECT_TRUE(std::isnan(next));
+            if (!alone && !std::isfinite(values[i])) {
+                EXPECT_TRUE(std::isnan(next));
+            }
         }
     }
 }
