@@ -2,7 +2,7 @@
 # dispatch.sh PROGRAM yes|no: whether the command, under $EMULATOR's CPU ($QEMU_CPU), finds that half-precision arithmetic runs here, and
 # refuses it with a reason where it does not.
 set -euo pipefail
-IFS=';' read -ra emulator <<<"$EMULATOR"
+read -ra emulator <<<"$EMULATOR"
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 echo '{"filters": 16, "kernel_size": 3, "dtype": "float16"}' >"$folder/layer.json"
