@@ -1,5 +1,5 @@
-// Schedules of the functions over a tile that are the same on every CPU: the copies and the depthwise stage. CPUs differ in the numbers
-// that the table of pipelines gives.
+// Schedules of the functions over a tile that are the same on every CPU: the copies, the depthwise stage and the product's blocks. CPUs
+// differ in the numbers that the table of pipelines gives.
 #include "schedules/tiles.h"
 
 using namespace Halide;
@@ -75,6 +75,47 @@ void schedule_depthwise_tile_channels_first(Func scratch, Func sum, RDom taps, c
     if (window_known) {
         sum.update().unroll(taps.x).unroll(taps.y);
     }
+}
+
+namespace {
+
+// Accumulators in registers, `a` innermost.
+void schedule_accumulators(Func accumulated, Var a, Var b, const LoopLevel &level, int lanes, int vectors, int rows) {
+    accumulated.compute_at(level)
+        .store_in(MemoryType::Stack)
+        .bound_extent(a, vectors * lanes)
+        .bound_extent(b, rows)
+        .vectorize(a, lanes)
+        .unroll(a)
+        .unroll(b);
+}
+
+}  // namespace
+
+void schedule_product_blocks(Func output, Func accumulated, Var filter, Var pixel, int lanes, int vectors, int rows) {
+    Var outer("outer"), inner("inner"), vector("vector"), pixel_outer("pixel_outer"), pixel_inner("pixel_inner");
+    // Whole panels are computed; the store leaves out the filters beyond the last.
+    output.split(pixel, pixel_outer, pixel_inner, rows, rows > 1 ? TailStrategy::ShiftInwards : TailStrategy::RoundUp)
+        .split(filter, outer, inner, lanes, TailStrategy::PredicateStores)
+        .split(outer, outer, vector, vectors, TailStrategy::RoundUp)
+        .reorder(inner, vector, pixel_inner, outer, pixel_outer)
+        .vectorize(inner)
+        .unroll(vector)
+        .unroll(pixel_inner);
+    schedule_accumulators(accumulated, filter, pixel, LoopLevel(output, outer), lanes, vectors, rows);
+}
+
+void schedule_product_blocks_channels_first(Func output, Func accumulated, Var pixel, Var filter, int lanes, int vectors, int rows) {
+    Var outer("outer"), inner("inner"), vector("vector"), filter_outer("filter_outer"), filter_inner("filter_inner");
+    // The caller passes whole groups of filters; pixels beyond the last are computed from the scratch's slack and not stored.
+    output.split(filter, filter_outer, filter_inner, rows, TailStrategy::RoundUp)
+        .split(pixel, outer, inner, lanes, TailStrategy::PredicateStores)
+        .split(outer, outer, vector, vectors, TailStrategy::RoundUp)
+        .reorder(inner, vector, filter_inner, filter_outer, outer)
+        .vectorize(inner)
+        .unroll(vector)
+        .unroll(filter_inner);
+    schedule_accumulators(accumulated, pixel, filter, LoopLevel(output, filter_outer), lanes, vectors, rows);
 }
 
 }  // namespace sepconv

@@ -26,6 +26,13 @@ void schedule_depthwise_tile(Halide::Func scratch, Halide::Func sum, Halide::RDo
 void schedule_depthwise_tile_channels_first(Halide::Func scratch, Halide::Func sum, Halide::RDom taps,
                                             const std::vector<Halide::Var> &dimensions, int lanes, int together, bool window_known);
 
+/// The blocks of the matrix product: vectors × rows accumulators in registers, for a panel's filters and some pixels. The reduction's
+/// loops are each machine's own.
+void schedule_product_blocks(Halide::Func output, Halide::Func accumulated, Halide::Var filter, Halide::Var pixel, int lanes, int vectors,
+                             int rows);
+void schedule_product_blocks_channels_first(Halide::Func output, Halide::Func accumulated, Halide::Var pixel, Halide::Var filter, int lanes,
+                                            int vectors, int rows);
+
 /// The matrix product: vectors × rows accumulators in registers, the reduction outside them.
 void schedule_pointwise_tile(Halide::Func output, Halide::Func accumulated, Halide::Var filter, Halide::Var pixel, Halide::RDom q,
                              Halide::RDom tail, int lanes, int vectors, int rows);

@@ -10,22 +10,7 @@ using namespace Halide;
 namespace sepconv {
 
 void schedule_pointwise_tile(Func output, Func accumulated, Var filter, Var pixel, RDom q, RDom tail, int lanes, int vectors, int rows) {
-    Var outer("outer"), inner("inner"), vector("vector"), pixel_outer("pixel_outer"), pixel_inner("pixel_inner");
-    // Whole panels are computed; the store leaves out the filters beyond the last.
-    output.split(pixel, pixel_outer, pixel_inner, rows, rows > 1 ? TailStrategy::ShiftInwards : TailStrategy::RoundUp)
-        .split(filter, outer, inner, lanes, TailStrategy::PredicateStores)
-        .split(outer, outer, vector, vectors, TailStrategy::RoundUp)
-        .reorder(inner, vector, pixel_inner, outer, pixel_outer)
-        .vectorize(inner)
-        .unroll(vector)
-        .unroll(pixel_inner);
-    accumulated.compute_at(output, outer)
-        .store_in(MemoryType::Stack)
-        .bound_extent(filter, vectors * lanes)
-        .bound_extent(pixel, rows)
-        .vectorize(filter, lanes)
-        .unroll(filter)
-        .unroll(pixel);
+    schedule_product_blocks(output, accumulated, filter, pixel, lanes, vectors, rows);
     const int steps = 4;  // of the reduction, unrolled: hides the loop's own instructions behind the multiplications
     accumulated.update(0)
         .reorder(filter, pixel, q.x, q.y)
@@ -42,22 +27,7 @@ void schedule_pointwise_tile(Func output, Func accumulated, Var filter, Var pixe
 
 void schedule_pointwise_tile_channels_first(Func output, Func accumulated, Var pixel, Var filter, RDom q, int lanes, int vectors,
                                             int rows) {
-    Var outer("outer"), inner("inner"), vector("vector"), filter_outer("filter_outer"), filter_inner("filter_inner");
-    // The caller passes whole groups of filters; pixels beyond the last are computed from the scratch's slack and not stored.
-    output.split(filter, filter_outer, filter_inner, rows, TailStrategy::RoundUp)
-        .split(pixel, outer, inner, lanes, TailStrategy::PredicateStores)
-        .split(outer, outer, vector, vectors, TailStrategy::RoundUp)
-        .reorder(inner, vector, filter_inner, filter_outer, outer)
-        .vectorize(inner)
-        .unroll(vector)
-        .unroll(filter_inner);
-    accumulated.compute_at(output, filter_outer)
-        .store_in(MemoryType::Stack)
-        .bound_extent(pixel, vectors * lanes)
-        .bound_extent(filter, rows)
-        .vectorize(pixel, lanes)
-        .unroll(pixel)
-        .unroll(filter);
+    schedule_product_blocks_channels_first(output, accumulated, pixel, filter, lanes, vectors, rows);
     accumulated.update(0).reorder(pixel, filter, q.x).vectorize(pixel, lanes, TailStrategy::RoundUp).unroll(pixel).unroll(filter);
 }
 
