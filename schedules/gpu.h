@@ -39,6 +39,21 @@ struct GpuStages {
 void schedule_gpu(const GpuStages &stages, const std::vector<Halide::Var> &dimensions, Halide::Var q, const GpuTiles &tiles,
                   bool channels_first);
 
+/// The threads of a block of schedule_gpu_flat.
+constexpr int gpu_flat_threads = 128;
+
+/// A thread for each element of a domain, which the only update of `output` goes through; one kernel.
+/// @return the loop over the threads
+Halide::RVar schedule_gpu_flat(Halide::Func output, const Halide::RDom &elements);
+
+/// An activation along axes that only the call names, stored by the only update of `output`, which goes through a domain whose last
+/// dimension counts the lines that are reduced and whose others are within a line.
+///
+/// @param by_thread  a thread reduces a line
+/// @param by_block   undefined, or where `in_blocks` a block does, its lanes side by side
+void schedule_gpu_lines(Halide::Func output, const Halide::RDom &elements, const AlongAxes &by_thread, const AlongAxes &by_block,
+                        const Halide::Expr &in_blocks);
+
 /// An activation along axes, its input computed before.
 void schedule_gpu_along_axes(Halide::Func output, const AlongAxes &stages, const OutputAxes &axes);
 
