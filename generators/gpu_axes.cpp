@@ -37,6 +37,7 @@ public:
             kept.push_back(select(along[i], 1, extents[i]));
             reduced.push_back(select(along[i], extents[i], 1));
         }
+        output(d0, d1, d2, d3) = undef(output.type());
         if (kind == "glu") {
             glu();
         } else if (kind == "sparsemax") {
@@ -55,20 +56,16 @@ public:
         input.dim(0).set_stride(Expr());
         output.dim(0).set_stride(Expr());
         if (activation.value() == "glu") {
-            sepconv::schedule_gpu_flat(output, elements);
-        } else {
-            sepconv::schedule_gpu_lines(output, elements, by_thread, by_block, along[0] && extents[0] >= sepconv::gpu_row_lanes);
+            sepconv::schedule_gpu_flat(output.update(), threads.elements);
+            return;
         }
+        int update = 0;
+        if (blocks.stages.value.defined()) sepconv::schedule_gpu_line_blocks(output, update++, blocks);
+        sepconv::schedule_gpu_line_threads(output, update, threads);
     }
 
 private:
     // The formulas see the tensor as lines: all that is reduced to one result is a line, and the lines are counted through.
-
-    // value(…) at each point of the domain, whose coordinates are value's arguments.
-    void store(const std::vector<Expr> &at, const Expr &value) {
-        output(d0, d1, d2, d3) = undef(output.type());
-        output(at) = sepconv::to_memory(value, output.type());
-    }
 
     static std::vector<Expr> sum_of(std::vector<Expr> a, const std::vector<Expr> &b) {
         for (std::size_t i = 0; i < a.size(); i++) a[i] += b[i];
@@ -82,7 +79,8 @@ private:
             for (int i = 0; i < 4; i++) point[i] += select(along[i], half_and_place[0] * extents[i], 0);
             return Expr(input(point));
         };
-        elements = RDom(0, sepconv::count_of(extents), "elements");
+        const RDom elements(0, sepconv::count_of(extents), "elements");
+        threads.elements = elements;
         Func value("value");
         value(e0, line) = sepconv::along_axes({at, {e0, line}, {true, false}, {1, sepconv::count_of(extents)}}, "glu", 0).value;
         store(sepconv::point_of(elements.x, extents), value(0, elements.x));
@@ -99,10 +97,10 @@ private:
             return Expr(input(sum_of(sepconv::point_of(place[1], kept), on_axis(place[0]))));
         };
         const Expr length = sepconv::count_of(reduced), lines = sepconv::count_of(kept);
-        elements = RDom(0, length, 0, lines, "elements");
-        by_thread = sepconv::along_axes({at, {e0, line}, {true, false}, {length, lines}}, activation, 0, false);
+        const RDom elements(0, length, 0, lines, "elements");
+        threads = {sepconv::along_axes({at, {e0, line}, {true, false}, {length, lines}}, activation, 0, false), elements};
         Func value("value");
-        value(e0, line) = by_thread.value;
+        value(e0, line) = threads.stages.value;
         store(sum_of(sepconv::point_of(elements.y, kept), on_axis(elements.x)), value(elements.x, elements.y));
     }
 
@@ -115,23 +113,30 @@ private:
         std::vector<Expr> sizes = reduced;
         sizes.push_back(lines);
         const sepconv::AxesInput view = {at, {e0, e1, e2, e3, line}, {true, true, true, true, false}, sizes};
-        by_thread = sepconv::along_axes(view, activation, 0, false);
-        by_block = sepconv::along_axes(view, activation, sepconv::gpu_row_lanes, false);
-        elements = RDom({{0, reduced[0]}, {0, reduced[1]}, {0, reduced[2]}, {0, reduced[3]}, {0, lines}}, "elements");
-        const std::vector<Expr> within = {elements[0], elements[1], elements[2], elements[3]};
-        Func of_thread("of_thread"), of_block("of_block");
-        of_thread(view.dimensions) = by_thread.value;
-        of_block(view.dimensions) = by_block.value;
-        std::vector<Expr> place = within;
-        place.emplace_back(elements[4]);
-        const Expr in_blocks = along[0] && extents[0] >= sepconv::gpu_row_lanes;
-        store(sum_of(sepconv::point_of(elements[4], kept), within), select(in_blocks, of_block(place), of_thread(place)));
+        const auto domain = [&](const Expr &where) {
+            RDom elements({{0, reduced[0]}, {0, reduced[1]}, {0, reduced[2]}, {0, reduced[3]}, {0, lines}}, "elements");
+            elements.where(where);
+            return elements;
+        };
+        // Of several definitions that are not asked for the host starts no kernel.
+        const Expr by_blocks = along[0] && extents[0] >= sepconv::gpu_row_lanes;
+        blocks = {sepconv::along_axes(view, activation, sepconv::gpu_row_lanes, false), domain(by_blocks)};
+        threads = {sepconv::along_axes(view, activation, 0, false), domain(!by_blocks)};
+        for (const sepconv::GpuLines &lines : {blocks, threads}) {
+            std::vector<Expr> place;
+            for (int i = 0; i < 5; i++) place.emplace_back(lines.elements[i]);
+            Func value("value");
+            value(view.dimensions) = lines.stages.value;
+            store(sum_of(sepconv::point_of(place[4], kept), {place.begin(), place.end() - 1}), value(place));
+        }
     }
+
+    // As an update, the first of all defining nothing else.
+    void store(const std::vector<Expr> &at, const Expr &value) { output(at) = sepconv::to_memory(value, output.type()); }
 
     Var e0{"e0"}, e1{"e1"}, e2{"e2"}, e3{"e3"}, line{"line"}, d0{"d0"}, d1{"d1"}, d2{"d2"}, d3{"d3"};
     std::vector<Expr> along, extents, kept, reduced;  ///< of each dimension; kept and reduced are 1 where the other is the extent
-    RDom elements;
-    sepconv::AlongAxes by_thread, by_block;
+    sepconv::GpuLines blocks, threads;
 };
 
 }  // namespace

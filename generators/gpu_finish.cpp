@@ -59,7 +59,7 @@ public:
         }
         partial.dim(0).set_stride(Expr());
         bias.dim(0).set_stride(Expr());
-        const RVar thread = sepconv::schedule_gpu_flat(output, elements);
+        const RVar thread = sepconv::schedule_gpu_flat(output.update(), elements);
         sum.compute_at(output, thread).store_in(MemoryType::Register);
     }
 

@@ -179,11 +179,10 @@ void schedule_gpu(const GpuStages &stages, const std::vector<Var> &dimensions, V
         .never_partition_all();
 }
 
-RVar schedule_gpu_flat(Func output, const RDom &elements) {
+RVar schedule_gpu_flat(Stage update, const RDom &elements) {
     RVar block("block"), thread("thread");
     // Each element is stored once.
-    output.update()
-        .allow_race_conditions()
+    update.allow_race_conditions()
         .split(elements.x, block, thread, gpu_flat_threads, TailStrategy::GuardWithIf)
         .gpu_blocks(block)
         .gpu_threads(thread)
@@ -191,10 +190,16 @@ RVar schedule_gpu_flat(Func output, const RDom &elements) {
     return thread;
 }
 
-namespace {
-
-// A line's stages in the registers of the thread that reduces it.
-void in_registers_of(Func output, const RVar &thread, const AlongAxes &stages) {
+void schedule_gpu_line_threads(Func output, int update, const GpuLines &lines) {
+    const AlongAxes &stages = lines.stages;
+    RVar block("block"), thread("thread");
+    // Each element is stored once.
+    output.update(update)
+        .allow_race_conditions()
+        .split(lines.elements[lines.elements.dimensions() - 1], block, thread, gpu_line_threads, TailStrategy::GuardWithIf)
+        .gpu_blocks(block)
+        .gpu_threads(thread)
+        .never_partition_all();
     std::vector<Func> steps = {stages.largest.whole, stages.total.whole, stages.search};
     steps.insert(steps.end(), stages.support.begin(), stages.support.end());
     for (Func step : steps) {
@@ -204,46 +209,26 @@ void in_registers_of(Func output, const RVar &thread, const AlongAxes &stages) {
     if (stages.search.defined()) Func(stages.search).unroll(stages.search.args().back()).update().unroll(stages.steps.y);
 }
 
-// A line's stages in the shared memory of its block: a row of the line at a time, whose lanes are reduced side by side.
-void in_block_of(Func output, const RVar &block, const AlongAxes &stages) {
-    for (const AxesReduction &reduction : {stages.largest, stages.total}) {
-        Func partial = reduction.partial, row = reduction.row, whole = reduction.whole;
-        whole.compute_at(output, block).store_in(MemoryType::GPUShared).bound_extent(whole.args()[0], 1);
-        row.compute_at(whole, reduction.axes.x).store_in(MemoryType::GPUShared);
+void schedule_gpu_line_blocks(Func output, int update, const GpuLines &lines) {
+    const RVar line = lines.elements[lines.elements.dimensions() - 1];
+    RVar inner("inner"), lane("lane");
+    output.update(update)
+        .allow_race_conditions()
+        .split(lines.elements[0], inner, lane, gpu_row_lanes, TailStrategy::GuardWithIf)
+        .gpu_blocks(line)
+        .gpu_threads(lane)
+        .never_partition_all();
+    for (const AxesReduction &reduction : {lines.stages.largest, lines.stages.total}) {
+        Func partial = reduction.partial, row = reduction.row, whole = reduction.whole, last = lines.stages.last;
+        whole.compute_at(output, line).store_in(MemoryType::GPUShared).bound_extent(whole.args()[0], 1);
+        // A row of the line at a time.
+        const RVar turn = reduction.axes.x;
+        row.compute_at(whole, turn).store_in(MemoryType::GPUShared);
         for (const Var &dimension : row.args()) row.bound_extent(dimension, 1);
-        partial.compute_at(whole, reduction.axes.x).store_in(MemoryType::GPUShared).gpu_threads(partial.args()[0]);
+        partial.compute_at(whole, turn).store_in(MemoryType::GPUShared).gpu_threads(partial.args()[0]);
         for (std::size_t i = 1; i < partial.args().size(); i++) partial.bound_extent(partial.args()[i], 1);
         partial.update().gpu_threads(partial.args()[0]);
     }
-}
-
-}  // namespace
-
-void schedule_gpu_lines(Func output, const RDom &elements, const AlongAxes &by_thread, const AlongAxes &by_block, const Expr &in_blocks) {
-    const RVar line = elements[elements.dimensions() - 1];
-    if (by_block.value.defined()) {
-        RVar inner("inner"), lane("lane");
-        Stage blocks = output.update().specialize(in_blocks);
-        blocks.allow_race_conditions().split(elements.x, inner, lane, gpu_row_lanes, TailStrategy::GuardWithIf);
-        std::vector<VarOrRVar> order = {inner};
-        for (int i = 1; i + 1 < elements.dimensions(); i++) order.emplace_back(elements[i]);
-        order.insert(order.end(), {lane, line});
-        blocks.reorder(order).gpu_blocks(line).gpu_threads(lane);
-        in_block_of(output, line, by_block);
-    }
-    // Each element is stored once.
-    RVar block("block"), thread("thread");
-    std::vector<VarOrRVar> order;
-    for (int i = 0; i + 1 < elements.dimensions(); i++) order.emplace_back(elements[i]);
-    order.insert(order.end(), {thread, block});
-    output.update()
-        .allow_race_conditions()
-        .split(line, block, thread, gpu_line_threads, TailStrategy::GuardWithIf)
-        .reorder(order)
-        .gpu_blocks(block)
-        .gpu_threads(thread)
-        .never_partition_all();
-    in_registers_of(output, thread, by_thread);
 }
 
 namespace {
