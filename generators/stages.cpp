@@ -70,6 +70,26 @@ Func pointwise_stage(const std::vector<Var> &dimensions, Expr bias, const std::v
     return pointwise;
 }
 
+Expr count_of(const std::vector<Expr> &extents) {
+    Expr count = 1;
+    for (const Expr &extent : extents) count *= extent;
+    return count;
+}
+
+std::vector<Expr> point_of(const Expr &place, const std::vector<Expr> &extents) {
+    // Without signs, which division would take several instructions to respect; and never by 0, which Halide would test for.
+    const auto within = [](const Expr &i, const Expr &extent) { return unsafe_promise_clamped(cast<int>(i), 0, extent - 1); };
+    std::vector<Expr> point;
+    Expr rest = cast<std::uint32_t>(place);
+    for (std::size_t i = 0; i + 1 < extents.size(); i++) {
+        const Expr extent = max(cast<std::uint32_t>(extents[i]), Expr(1u)), next = rest / extent;
+        point.push_back(within(rest - next * extent, extents[i]));
+        rest = next;
+    }
+    point.push_back(within(rest, extents.back()));
+    return point;
+}
+
 Expr clamped_stage(Expr x, Expr low, Expr high) {
     // A comparison with NaN is false, so the value itself has to be the branch that is taken then.
     const Expr above = strict_float(select(x < low, low, x));

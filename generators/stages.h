@@ -52,6 +52,11 @@ struct Reduction {
 Halide::Func pointwise_stage(const std::vector<Halide::Var> &dimensions, Halide::Expr bias, const std::vector<Reduction> &parts,
                              bool keep_order);
 
+/// The product of extents, and the coordinates of an element by its place among all, the first dimension innermost: how the elements of
+/// a tensor are shared among threads, whichever of its extents are small. Fewer than 2^31.
+Halide::Expr count_of(const std::vector<Halide::Expr> &extents);
+std::vector<Halide::Expr> point_of(const Halide::Expr &place, const std::vector<Halide::Expr> &extents);
+
 /// clamp(x, low, high) that keeps a NaN, as TensorFlow's relu does.
 Halide::Expr clamped_stage(Halide::Expr x, Halide::Expr low, Halide::Expr high);
 

@@ -27,6 +27,8 @@ constexpr int most_steps = 16;      // of the product unrolled: every turn of th
 constexpr int unrolled_taps = 9;    // a larger window's rows stay a loop
 constexpr int guessed_extent = 64;  // of an open size
 
+constexpr int gpu_line_threads = 64;  // few, as there may be few lines
+
 int divide(int a, int b) { return (a + b - 1) / b; }
 int round_up(int a, int b) { return divide(a, b) * b; }
 
@@ -175,6 +177,58 @@ void schedule_gpu(const GpuStages &stages, const std::vector<Var> &dimensions, V
         .reorder(filter_outer, step_outer, filter_thread, step_x, step_y)
         .gpu_threads(filter_thread, step_x, step_y)
         .never_partition_all();
+}
+
+RVar schedule_gpu_flat(Stage update, const RDom &elements) {
+    RVar block("block"), thread("thread");
+    // Each element is stored once.
+    update.allow_race_conditions()
+        .split(elements.x, block, thread, gpu_flat_threads, TailStrategy::GuardWithIf)
+        .gpu_blocks(block)
+        .gpu_threads(thread)
+        .never_partition_all();
+    return thread;
+}
+
+void schedule_gpu_line_threads(Func output, int update, const GpuLines &lines) {
+    const AlongAxes &stages = lines.stages;
+    RVar block("block"), thread("thread");
+    // Each element is stored once.
+    output.update(update)
+        .allow_race_conditions()
+        .split(lines.elements[lines.elements.dimensions() - 1], block, thread, gpu_line_threads, TailStrategy::GuardWithIf)
+        .gpu_blocks(block)
+        .gpu_threads(thread)
+        .never_partition_all();
+    std::vector<Func> steps = {stages.largest.whole, stages.total.whole, stages.search};
+    steps.insert(steps.end(), stages.support.begin(), stages.support.end());
+    for (Func step : steps) {
+        if (step.defined()) step.compute_at(output, thread).store_in(MemoryType::Register).bound_extent(step.args()[0], 1);
+    }
+    // Only steps that are written out have their results in registers.
+    if (stages.search.defined()) Func(stages.search).unroll(stages.search.args().back()).update().unroll(stages.steps.y);
+}
+
+void schedule_gpu_line_blocks(Func output, int update, const GpuLines &lines) {
+    const RVar line = lines.elements[lines.elements.dimensions() - 1];
+    RVar inner("inner"), lane("lane");
+    output.update(update)
+        .allow_race_conditions()
+        .split(lines.elements[0], inner, lane, gpu_row_lanes, TailStrategy::GuardWithIf)
+        .gpu_blocks(line)
+        .gpu_threads(lane)
+        .never_partition_all();
+    for (const AxesReduction &reduction : {lines.stages.largest, lines.stages.total}) {
+        Func partial = reduction.partial, row = reduction.row, whole = reduction.whole, last = lines.stages.last;
+        whole.compute_at(output, line).store_in(MemoryType::GPUShared).bound_extent(whole.args()[0], 1);
+        // A row of the line at a time.
+        const RVar turn = reduction.axes.x;
+        row.compute_at(whole, turn).store_in(MemoryType::GPUShared);
+        for (const Var &dimension : row.args()) row.bound_extent(dimension, 1);
+        partial.compute_at(whole, turn).store_in(MemoryType::GPUShared).gpu_threads(partial.args()[0]);
+        for (std::size_t i = 1; i < partial.args().size(); i++) partial.bound_extent(partial.args()[i], 1);
+        partial.update().gpu_threads(partial.args()[0]);
+    }
 }
 
 namespace {

@@ -39,6 +39,25 @@ struct GpuStages {
 void schedule_gpu(const GpuStages &stages, const std::vector<Halide::Var> &dimensions, Halide::Var q, const GpuTiles &tiles,
                   bool channels_first);
 
+/// The threads of a block of schedule_gpu_flat.
+constexpr int gpu_flat_threads = 128;
+
+/// A thread for each element of a domain, which an update goes through in any order; one kernel.
+/// @return the loop over the threads
+Halide::RVar schedule_gpu_flat(Halide::Stage update, const Halide::RDom &elements);
+
+/// An activation along axes that only the call names: of lines, each of which is what is reduced to one result.
+struct GpuLines {
+    AlongAxes stages;
+    Halide::RDom elements;  ///< what the update of the output goes through: the dimensions within a line, and as the last the lines
+};
+
+/// A thread reduces a line.
+void schedule_gpu_line_threads(Halide::Func output, int update, const GpuLines &lines);
+
+/// A block reduces a line, gpu_row_lanes elements side by side along the first dimension.
+void schedule_gpu_line_blocks(Halide::Func output, int update, const GpuLines &lines);
+
 /// An activation along axes, its input computed before.
 void schedule_gpu_along_axes(Halide::Func output, const AlongAxes &stages, const OutputAxes &axes);
 
