@@ -67,35 +67,35 @@ const char *name_of(Status status) {
         case -38:
             return "CL_INVALID_MEM_OBJECT";
         case -43:
-            return "CL_INVALID_BUILD_fmt::format("-D MAX_CONSTANT_BUFFER_SIZE={} -D MAX_CONSTANT_ARGS={}", info<std::uint64_t>(device, most_constant_bytes),
-                               info<Unsigned>(device, most_constant_arguments))IONS";
+            return "CL_INVALID_BUILD_OPTIONS";
         case -44:
-                return "CL_INVALID_PROGRAM";
-            case -45:
-                return "CL_INVALID_PROGRAM_EXECUTABLE";
-            case -46:
-                return "CL_INVALID_KERNEL_NAME";
-            case -48:
-                return "CL_INVALID_KERNEL";
-            case -49:
-                return "CL_INVALID_ARG_INDEX";
-            case -50:
-                return "CL_INVALID_ARG_VALUE";
-            case -51:
-                return "CL_INVALID_ARG_SIZE";
-            case -52:
-                return "CL_INVALID_KERNEL_ARGS";
-            case -54:
-                return "CL_INVALID_WORK_GROUP_SIZE";
-            case -55:
-                return "CL_INVALID_WORK_ITEM_SIZE";
-            case -61:
-                return "CL_INVALID_BUFFER_SIZE";
-            case -63:
-                return "CL_INVALID_GLOBAL_WORK_SIZE";
-            case -1001:
-                return "CL_PLATFORM_NOT_FOUND_KHR";
-                default : return nullptr;
+            return "CL_INVALID_PROGRAM";
+        case -45:
+            return "CL_INVALID_PROGRAM_EXECUTABLE";
+        case -46:
+            return "CL_INVALID_KERNEL_NAME";
+        case -48:
+            return "CL_INVALID_KERNEL";
+        case -49:
+            return "CL_INVALID_ARG_INDEX";
+        case -50:
+            return "CL_INVALID_ARG_VALUE";
+        case -51:
+            return "CL_INVALID_ARG_SIZE";
+        case -52:
+            return "CL_INVALID_KERNEL_ARGS";
+        case -54:
+            return "CL_INVALID_WORK_GROUP_SIZE";
+        case -55:
+            return "CL_INVALID_WORK_ITEM_SIZE";
+        case -61:
+            return "CL_INVALID_BUFFER_SIZE";
+        case -63:
+            return "CL_INVALID_GLOBAL_WORK_SIZE";
+        case -1001:
+            return "CL_PLATFORM_NOT_FOUND_KHR";
+        default:
+            return nullptr;
     }
 }
 

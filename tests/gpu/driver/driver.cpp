@@ -108,8 +108,7 @@ unsigned bytes_of(const std::string &type) { return static_cast<unsigned>(std::s
 #define ENTER(function) \
     if (const int failed = enter(function)) return failed
 
-extern "C" __attribute__((visibility("default"))) {
-
+extern "C" {
 State *sepconv_driver_state() { return &state(); }
 
 int cuInit(unsigned) {
@@ -159,11 +158,20 @@ int cuDeviceGetAttribute(int *value, int attribute, int device) {
     if (device >= devices()) return invalid_device;
     const int capability = number("SEPCONV_DRIVER_CAPABILITY", 90);
     switch (attribute) {
-        case 16: *value = 132; return success;
-        case 75: *value = capability / 10; return success;
-        case 76: *value = capability % 10; return success;
-        case 115: *value = number("SEPCONV_DRIVER_POOLS", 1); return success;
-        default: return invalid_value;
+        case 16:
+            *value = 132;
+            return success;
+        case 75:
+            *value = capability / 10;
+            return success;
+        case 76:
+            *value = capability % 10;
+            return success;
+        case 115:
+            *value = number("SEPCONV_DRIVER_POOLS", 1);
+            return success;
+        default:
+            return invalid_value;
     }
 }
 
