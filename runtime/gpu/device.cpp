@@ -1,0 +1,58 @@
+// What both APIs share: the devices' ids, the libraries that are loaded, and the question whether an API is to be had.
+#include "gpu/device.h"
+
+#include <dlfcn.h>
+#include <fmt/format.h>
+
+#include <atomic>
+#include <utility>
+
+#include "gpu/drivers.h"
+#include "sepconv/error.h"
+
+namespace sepconv::gpu {
+namespace {
+
+std::uint64_t next_id() {
+    static std::atomic<std::uint64_t> last = 0;
+    return ++last;
+}
+
+}  // namespace
+
+Device::Device(std::string name, int multiprocessors) : name_(std::move(name)), multiprocessors_(multiprocessors), id_(next_id()) {}
+
+Library::Library(const char *name, const char *what) : name_(name), handle_(dlopen(name, RTLD_NOW | RTLD_LOCAL)) {
+    // The loader's own words name the file and say what is wrong with it.
+    if (handle_ == nullptr) throw TargetError(fmt::format("expected {}, found none ({})", what, dlerror()));
+}
+
+Library::~Library() {
+    if (handle_ != nullptr) dlclose(handle_);
+}
+
+void *Library::find(const char *function) const { return dlsym(handle_, function); }
+
+void *Library::get(const char *function) const {
+    void *found = find(function);
+    if (found == nullptr)
+        throw TargetError(fmt::format("{}: expected the function {}, found none; a newer driver has it", name_, function));
+    return found;
+}
+
+std::optional<std::string> why_not(std::string_view api) {
+    try {
+        if (api == "cuda") {
+            ask_for_cuda();
+        } else if (api == "opencl") {
+            ask_for_opencl();
+        } else {
+            return fmt::format("expected cuda or opencl, found {}", api);
+        }
+        return std::nullopt;
+    } catch (const Error &error) {
+        return error.what();
+    }
+}
+
+}  // namespace sepconv::gpu

@@ -1,0 +1,118 @@
+// What the runtime asks of a GPU: memory, copies and launches, by NVIDIA's driver or by OpenCL. Neither library is linked; each is looked
+// for when it is first asked for. Which kernels run, and with what, is left to the caller.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+
+namespace sepconv::gpu {
+
+/// A CUstream of the device's context; nullptr is the context's default stream. OpenCL ignores it: it has one queue, in order.
+struct Stream {
+    void *handle = nullptr;
+};
+
+/// Memory of a device: a CUdeviceptr or a cl_mem. 0 is none.
+using Memory = std::uint64_t;
+
+struct Extent {
+    unsigned x = 1, y = 1, z = 1;
+};
+
+/// One start of a kernel. Nothing of it is kept once `launch` returns.
+struct Launch {
+    const char *program;  ///< the text, as Device::load had it
+    const char *kernel;
+    Extent grid, block;  ///< blocks, and threads of a block; an empty grid starts nothing
+    unsigned shared_bytes = 0;
+    std::span<void *const> arguments;  ///< where each argument's value lies; a buffer's is its Memory
+    const std::size_t *sizes;          ///< the bytes of each value
+};
+
+/// A CUDA context, or an OpenCL device with its queue. Lives as long as the process.
+///
+/// Every function is thread-safe, works in the device's own context and leaves the calling thread's current context as it was. What it
+/// enqueues it does not wait for. After the first launch of a kernel the next ones allocate nothing on the device and wait for nothing, so
+/// a CUDA stream may be captured.
+/// @throws ExecutionError  where the driver refuses a call; the message has the call and the driver's own name for the error.
+class Device {
+public:
+    virtual ~Device() = default;
+    Device(const Device &) = delete;
+    Device &operator=(const Device &) = delete;
+
+    /// "cuda" or "opencl".
+    virtual std::string_view api() const = 0;
+    const std::string &name() const { return name_; }
+    /// CUDA's streaming multiprocessors, OpenCL's compute units.
+    int multiprocessors() const { return multiprocessors_; }
+    /// Another one for each context, also where a new context lies at the address of one that is gone.
+    std::uint64_t id() const { return id_; }
+
+    /// @param bytes  of 0 there is no memory: 0
+    virtual Memory allocate(std::size_t bytes) = 0;
+    /// Waits where the driver has to. Says nothing of failures: with a context that its owner has destroyed its memory is gone already.
+    virtual void free(Memory memory) noexcept = 0;
+
+    /// Memory for what is enqueued on the stream from here on until free_in_order().
+    virtual Memory allocate_in_order(std::size_t bytes, Stream stream) = 0;
+    /// Frees once the stream has come here. Without the driver's memory pools this waits for the stream.
+    virtual void free_in_order(Memory memory, Stream stream) = 0;
+
+    /// The memory of the host must stay as it is until synchronize().
+    virtual void upload(Memory to, const void *from, std::size_t bytes, Stream stream) = 0;
+    virtual void download(void *to, Memory from, std::size_t bytes, Stream stream) = 0;
+    /// Waits for everything on the stream.
+    virtual void synchronize(Stream stream) = 0;
+
+    /// Makes a program ready, PTX or OpenCL C by the device's API. A program is its text's address: it is compiled by the first call and
+    /// kept, and later ones do nothing.
+    /// @param text  stays where it is; its last byte is a NUL.
+    virtual void load(const char *text, std::size_t bytes) = 0;
+    virtual void launch(const Launch &launch, Stream stream) = 0;
+
+    /// Makes the device's context current on the calling thread, where it is not, and the one before current again at the end. Saves the
+    /// functions above from doing so one by one; they need it not.
+    class Current {
+    public:
+        explicit Current(const Device &device) : device_(device), entered_(device.enter()) {}
+        ~Current() {
+            if (entered_) device_.leave();
+        }
+        Current(const Current &) = delete;
+        Current &operator=(const Current &) = delete;
+
+    private:
+        const Device &device_;
+        const bool entered_;
+    };
+
+protected:
+    Device(std::string name, int multiprocessors);
+
+private:
+    /// Whether there was anything to change.
+    virtual bool enter() const = 0;
+    virtual void leave() const noexcept = 0;
+
+    const std::string name_;
+    const int multiprocessors_;
+    const std::uint64_t id_;
+};
+
+/// The context that is current on the calling thread; where none is, the primary context of device 0, which the process then keeps.
+/// @throws TargetError  without a driver or a device that runs the kernels.
+Device &current_cuda_device();
+
+/// The first GPU of the platforms that OpenCL finds, else their first device of any kind.
+/// @throws TargetError  without OpenCL or a device.
+Device &opencl_device();
+
+/// Why no kernel of "cuda" or "opencl" runs here, or nothing where they do. Makes no context.
+std::optional<std::string> why_not(std::string_view api);
+
+}  // namespace sepconv::gpu

@@ -1,0 +1,41 @@
+// How the two APIs are reached: libraries that are opened while the process runs, and functions taken from them by name.
+#pragma once
+
+namespace sepconv::gpu {
+
+/// A shared library, open as long as this lives.
+class Library {
+public:
+    /// @throws TargetError  where it cannot be opened.
+    /// @param what  it is, for the message
+    Library(const char *name, const char *what);
+    ~Library();
+    Library(const Library &) = delete;
+    Library &operator=(const Library &) = delete;
+
+    /// Sets a pointer to a function.
+    /// @throws TargetError  where the library has no such function.
+    template <typename Function>
+    void get(Function *&function, const char *name) const {
+        function = reinterpret_cast<Function *>(get(name));
+    }
+
+    /// Sets a pointer to a function, to nullptr where the library has none.
+    template <typename Function>
+    void find(Function *&function, const char *name) const {
+        function = reinterpret_cast<Function *>(find(name));
+    }
+
+private:
+    void *get(const char *function) const;
+    void *find(const char *function) const;
+
+    const char *name_;
+    void *handle_;
+};
+
+/// @throws TargetError  where the API has no device here that runs the kernels.
+void ask_for_cuda();
+void ask_for_opencl();
+
+}  // namespace sepconv::gpu
