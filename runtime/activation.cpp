@@ -348,6 +348,28 @@ nlohmann::ordered_json activation_json(const Activation &activation) {
     return {{"class_name", class_name}, {"config", std::move(config)}};
 }
 
+std::optional<Clamp> as_clamp(const Activation &activation) {
+    switch (activation.kind) {
+        case linear:
+            return Clamp{-infinity, infinity};
+        case relu6:
+            return Clamp{0, 6};
+        case hard_tanh:
+            return Clamp{-1, 1};
+        case relu:
+            if (activation.b != 0 || activation.c != 0) return std::nullopt;
+            return Clamp{0, activation.a};
+        default:
+            return std::nullopt;
+    }
+}
+
+const char *row_name(ActivationKind kind) {
+    if (kind == hard_sigmoid_keras2) return "hard_sigmoid_keras2";
+    if (kind == gelu_approximate) return "gelu_approximate";
+    return sepconv::name(kind).data();
+}
+
 std::string resolve_axes(const Activation &activation, std::array<bool, 4> &along) {
     along = {};
     if (is_elementwise(activation.kind)) return "";

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <array>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -23,6 +24,15 @@ nlohmann::ordered_json activation_json(const Activation &activation);
 /// Checks parameters and axes.
 /// @throws ConfigError
 void check_activation(const Activation &activation, std::string_view source);
+
+/// What the activation is where it is no more than a clamp, which costs nothing where a product is stored.
+struct Clamp {
+    float low, high;
+};
+std::optional<Clamp> as_clamp(const Activation &activation);
+
+/// Its name in the table of pipelines, a literal: Keras' where that is no other's too.
+const char *row_name(ActivationKind kind);
 
 /// The axes of the output that an activation works along. None for elementwise functions. Every run asks, so nothing is allocated.
 /// @return what is wrong with them; empty where nothing is.

@@ -5,6 +5,9 @@
 
 #include <algorithm>
 #include <limits>
+#include <optional>
+
+#include "activation.h"
 
 namespace sepconv {
 namespace {
@@ -141,28 +144,11 @@ void group_filters(Plan &plan, const BuiltTarget &target) {
 Epilogue make_epilogue(const Activation &activation, const BuiltTarget &target) {
     constexpr float infinity = std::numeric_limits<float>::infinity();
     Epilogue epilogue{EpilogueKind::clamp, -infinity, infinity, nullptr};
-    switch (activation.kind) {
-        case ActivationKind::linear:
-            return epilogue;
-        case ActivationKind::relu6:
-            epilogue.low = 0, epilogue.high = 6;
-            return epilogue;
-        case ActivationKind::hard_tanh:
-            epilogue.low = -1, epilogue.high = 1;
-            return epilogue;
-        case ActivationKind::relu:
-            if (activation.b == 0 && activation.c == 0) {
-                epilogue.low = 0, epilogue.high = activation.a;
-                return epilogue;
-            }
-            break;
-        default:
-            break;
+    if (const std::optional<Clamp> clamp = as_clamp(activation)) {
+        epilogue.low = clamp->low, epilogue.high = clamp->high;
+        return epilogue;
     }
-    const char *name = sepconv::name(activation.kind).data();  // a literal; a plan is made anew without allocating
-    if (activation.kind == ActivationKind::hard_sigmoid_keras2) name = "hard_sigmoid_keras2";
-    if (activation.kind == ActivationKind::gelu_approximate) name = "gelu_approximate";
-    epilogue.activated = find_row(target, Stage::activated, {.activation = name, .lanes = target.lanes});
+    epilogue.activated = find_row(target, Stage::activated, {.activation = row_name(activation.kind), .lanes = target.lanes});
     epilogue.kind = EpilogueKind::elementwise;
     if (!is_elementwise(activation.kind)) {
         const bool innermost = activation.axes.size() == 1 && (activation.axes[0] == -1 || activation.axes[0] == 3);
