@@ -29,13 +29,16 @@ function(sepconv_gpu_object variable function generator api)
     set(target ${machine}-${system}-${features}-no_runtime-no_asserts-no_bounds_query-user_context)
     set(folder ${CMAKE_CURRENT_BINARY_DIR}/gpu)
     file(MAKE_DIRECTORY ${folder})
+    # A list for each API, for objcopy takes no new name twice.
+    set(calls ${folder}/${api}_calls.txt)
+    configure_file(${SEPCONV_GPU_CALLS} ${calls} @ONLY)
     set(object ${folder}/${function}.o)
     add_custom_command(
         OUTPUT ${object}
         BYPRODUCTS ${folder}/${function}.stmt
         COMMAND sepconv_generators -g ${generator} -f ${function} -e object,stmt -o ${folder} target=${target} ${arg_UNPARSED_ARGUMENTS}
-        COMMAND ${CMAKE_OBJCOPY} --redefine-syms=${SEPCONV_GPU_CALLS} ${object}
-        DEPENDS sepconv_generators ${SEPCONV_GPU_CALLS}
+        COMMAND ${CMAKE_OBJCOPY} --redefine-syms=${calls} ${object}
+        DEPENDS sepconv_generators ${calls}
         COMMENT "GPU pipeline ${function}"
         VERBATIM)
     set_source_files_properties(${object} PROPERTIES EXTERNAL_OBJECT TRUE GENERATED TRUE)
