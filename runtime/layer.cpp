@@ -7,10 +7,14 @@
 #include <atomic>
 #include <cstdlib>
 #include <limits>
+#include <memory>
+#include <optional>
 #include <type_traits>
 #include <vector>
 
 #include "explain.h"
+#include "gpu/device.h"
+#include "gpu/layer.h"
 #include "packing.h"
 #include "plan.h"
 #include "registry.h"
@@ -26,6 +30,9 @@ std::string known_targets() {
     std::string names;
     for (const BuiltTarget &target : built_targets()) {
         names += fmt::format("{}{}{}", names.empty() ? "" : ", ", target.name, runs_here(target) ? "" : " (not on this CPU)");
+    }
+    for (const gpu::Api api : {gpu::Api::cuda, gpu::Api::opencl}) {
+        if (gpu::is_built(api)) names += fmt::format(", {}", gpu::name(api));
     }
     return names;
 }
@@ -48,6 +55,20 @@ const BuiltTarget *best_target(Dtype type) {
     const auto found =
         std::find_if(targets.begin(), targets.end(), [&](const BuiltTarget &target) { return target.type == type && runs_here(target); });
     return found == targets.end() ? nullptr : &*found;
+}
+
+// The GPU that a target or $SEPCONV_TARGET names; none where it names an instruction set, or nothing.
+std::optional<gpu::Api> named_gpu(const std::string &name) {
+    std::string_view wanted = name;
+    if (name.empty()) {
+        const char *forced = std::getenv(target_variable);  // NOLINT(concurrency-mt-unsafe)
+        if (forced == nullptr) return std::nullopt;
+        wanted = forced;
+    }
+    for (const gpu::Api api : {gpu::Api::cuda, gpu::Api::opencl}) {
+        if (wanted == gpu::name(api) && gpu::is_built(api)) return api;
+    }
+    return std::nullopt;
 }
 
 const BuiltTarget &choose_target(const std::string &name, Arithmetic arithmetic) {
@@ -205,10 +226,11 @@ Arithmetic arithmetic_of(const BuiltTarget &target) { return target.type == Dtyp
 struct Layer::Packed {
     LayerConfig config;
     std::int64_t channels;
-    const BuiltTarget *target;
+    const BuiltTarget *target;  ///< null where it runs on a GPU
     std::string target_name;
     PackedWeights weights;
     std::uint64_t id;  ///< of this layer alone, in the whole process
+    std::unique_ptr<gpu::GpuLayer> on_gpu;  ///< it has the weights then
 
     // The plan for a shape; from the calling thread's few last ones where it is there, so that a run allocates nothing.
     const Plan &plan(const Shape &input, bool rows_contiguous, int concurrency) const {
@@ -231,8 +253,9 @@ struct Layer::Packed {
         return entry.plan;
     }
 
+    // @return whether there is anything to compute
     template <typename T>
-    void run(const TensorView<const T> &input, const TensorView<T> &output, const Execution &how) const {
+    bool check(const TensorView<const T> &input, const TensorView<T> &output) const {
         constexpr Dtype given = std::is_same_v<T, float16> ? Dtype::float16 : Dtype::float32;
         if (given != config.dtype) {
             throw ShapeError(fmt::format("input: expected tensors of {} by the layer's dtype, found {}", sepconv::name(config.dtype),
@@ -246,9 +269,24 @@ struct Layer::Packed {
         check_view("input", input);
         check_view("output", output);
         check_disjoint(output);
-        if (how.threads < 0) throw ExecutionError(fmt::format("threads: expected 0 or more, found {}", how.threads));
-        if (expected[0] == 0) return;
+        if (expected[0] == 0) return false;
         if (static_cast<const T *>(output.data) == input.data) throw ShapeError("output: expected memory of its own, found the input's");
+        return true;
+    }
+
+    template <typename T>
+    void enqueue(const TensorView<const T> &input, const TensorView<T> &output, CudaStream stream) const {
+        if (on_gpu == nullptr) {
+            throw TargetError(fmt::format("target: expected a layer for cuda to run on memory of the device, found one for {}", target_name));
+        }
+        if (check(input, output)) on_gpu->enqueue(input, output, {stream.handle});
+    }
+
+    template <typename T>
+    void run(const TensorView<const T> &input, const TensorView<T> &output, const Execution &how) const {
+        if (how.threads < 0) throw ExecutionError(fmt::format("threads: expected 0 or more, found {}", how.threads));
+        if (!check(input, output)) return;
+        if (on_gpu != nullptr) return on_gpu->run(input, output);
 
         const int threads = how.threads > 0 ? how.threads : machine_threads();
         const int concurrency = how.executor != nullptr ? std::max(1, how.executor->concurrency()) : threads;
@@ -278,10 +316,19 @@ Layer::Layer(const LayerConfig &config, const Weights &weights, const std::strin
     validate(config);
     check_weights(config, weights);
     check_arithmetic(config, arithmetic);
-    const BuiltTarget &chosen = choose_target(target, arithmetic);
     const RoundedWeights rounded(config, weights);
+    const std::int64_t channels = weights.depthwise_shape[2];
+    if (const std::optional<gpu::Api> api = named_gpu(target)) {
+        if (arithmetic != Arithmetic::float32) {
+            throw TargetError(fmt::format("arithmetic: expected float32 on {}, found float16", gpu::name(*api)));
+        }
+        packed_ = std::make_shared<const Packed>(Packed{config, channels, nullptr, gpu::name(*api), {}, ++layers_made,
+                                                        std::make_unique<gpu::GpuLayer>(config, rounded.view(), *api)});
+        return;
+    }
+    const BuiltTarget &chosen = choose_target(target, arithmetic);
     packed_ = std::make_shared<const Packed>(
-        Packed{config, weights.depthwise_shape[2], &chosen, chosen.name, pack(config, rounded.view(), chosen), ++layers_made});
+        Packed{config, channels, &chosen, chosen.name, pack(config, rounded.view(), chosen), ++layers_made, nullptr});
 }
 
 Layer::~Layer() = default;
@@ -293,7 +340,7 @@ Layer &Layer::operator=(Layer &&) noexcept = default;
 const LayerConfig &Layer::config() const { return packed_->config; }
 std::int64_t Layer::input_channels() const { return packed_->channels; }
 const std::string &Layer::target() const { return packed_->target_name; }
-Arithmetic Layer::arithmetic() const { return arithmetic_of(*packed_->target); }
+Arithmetic Layer::arithmetic() const { return packed_->target == nullptr ? Arithmetic::float32 : arithmetic_of(*packed_->target); }
 Shape Layer::output_shape(const Shape &input) const { return packed_->output_shape(input); }
 
 void Layer::run(TensorView<const float> input, TensorView<float> output, const Execution &how) const { packed_->run(input, output, how); }
@@ -301,8 +348,16 @@ void Layer::run(TensorView<const float16> input, TensorView<float16> output, con
     packed_->run(input, output, how);
 }
 
+void Layer::enqueue(TensorView<const float> input, TensorView<float> output, CudaStream stream) const {
+    packed_->enqueue(input, output, stream);
+}
+void Layer::enqueue(TensorView<const float16> input, TensorView<float16> output, CudaStream stream) const {
+    packed_->enqueue(input, output, stream);
+}
+
 std::string Layer::explain(const Shape &input, bool json) const {
     const Shape output = packed_->output_shape(input);
+    if (packed_->on_gpu != nullptr) return packed_->on_gpu->explain(input, output, json);
     const Plan plan = make_plan(packed_->config, packed_->weights, *packed_->target, input, true, machine_threads());
     return sepconv::explain(plan, packed_->config, packed_->weights, *packed_->target, input, output, json);
 }
@@ -346,6 +401,13 @@ const BuiltTarget &target_for(const std::string &name, Arithmetic arithmetic) {
 std::string explain_for(const std::string &name, const LayerConfig &config, const Shape &input, Arithmetic arithmetic, bool json) {
     const Shape output = output_shape(config, input);
     check_arithmetic(config, arithmetic);
+    for (const gpu::Api api : {gpu::Api::cuda, gpu::Api::opencl}) {
+        const std::vector<std::string_view> machine = words_of(name);
+        if (!gpu::is_built(api) || std::find(machine.begin(), machine.end(), gpu::name(api)) == machine.end()) continue;
+        return gpu::explain(gpu::make_plan(config, input[config.data_format == DataFormat::channels_first ? 1 : 3], api,
+                                           gpu::machine_of(nullptr), input, {}),
+                            config, "", input, output, json);
+    }
     const BuiltTarget &target = target_for(name, arithmetic);
     const std::int64_t channels = input[config.data_format == DataFormat::channels_first ? 1 : 3];
     const Shape depthwise = {config.kernel_size[0], config.kernel_size[1], channels, config.depth_multiplier};
@@ -367,11 +429,23 @@ std::vector<Target> targets() {
     return list;
 }
 
+std::vector<Gpu> gpus() {
+    std::vector<Gpu> list;
+    for (const gpu::Api api : {gpu::Api::cuda, gpu::Api::opencl}) {
+        if (!gpu::is_built(api)) continue;
+        Gpu found{gpu::name(api), {}, gpu::why_not(gpu::name(api)).value_or("")};
+        if (found.why_not.empty()) found.device = (api == gpu::Api::cuda ? gpu::current_cuda_device() : gpu::opencl_device()).name();
+        list.push_back(std::move(found));
+    }
+    return list;
+}
+
 std::string default_target(Arithmetic arithmetic) { return choose_target({}, arithmetic).name; }
 
 std::vector<Pipeline> pipelines() {
     std::vector<Pipeline> list;
     for (const Row &row : all_rows()) list.push_back({row.name, sepconv::name(row.stage), row.target, row.covers});
+    for (const gpu::Row &row : gpu::rows()) list.push_back({row.name, gpu::name(row.stage), gpu::name(row.api), row.covers});
     return list;
 }
 

@@ -182,12 +182,15 @@ void GpuLayer::launch(Device &device, Stream stream, const Tensor &input, const 
     const std::int64_t value_bytes = bytes_of(config_.dtype);
     const auto by_vectors = [&](const Tensor &tensor) {
         // Memory of OpenCL has no address; it begins where any vector may.
-        return (api_ == Api::opencl || tensor.memory % (lanes * value_bytes) == 0) && tensor.strides[0] % lanes == 0 &&
-               tensor.strides[1] % lanes == 0 && tensor.strides[2] % lanes == 0;
+        if (api_ == Api::cuda && tensor.memory % (lanes * value_bytes) != 0) return false;
+        for (int i = 0; i < 3; i++) {
+            if (tensor.shape[i] > 1 && tensor.strides[i] % lanes != 0) return false;
+        }
+        return true;
     };
-    Plan plan = this->plan(device, input.shape, {by_vectors(input), by_vectors(output)});
+    const Plan plan = this->plan(device, input.shape, {by_vectors(input), by_vectors(output)});
     const OnDevice &weights = weights_on(device);
-    GpuCall call{&device, stream, {}, 0, plan.layer->params.registers};
+    GpuCall call{&device, stream, {}, 0};
 
     // The product, in the order of its dimensions: (f, x, y, n).
     const auto in_order = [&](const Shape &shape) {
@@ -242,7 +245,6 @@ void GpuLayer::launch(Device &device, Stream stream, const Tensor &input, const 
         slices_shape[0] = images * plan.slices;
         DeviceBuffer<4> slices(sums.memory(), Dtype::float32, in_order(slices_shape), in_order(product_strides));
         run_layer(slices);
-        call.registers = 0;
         // Image n's slices lie one behind the other. Dimensions innermost first, whichever the filters' is.
         const std::array<std::int64_t, 4> extents = reversed(product_shape), strides = reversed(product_strides);
         DeviceBuffer<5> partial(sums.memory(), Dtype::float32, {extents[0], extents[1], extents[2], extents[3], plan.slices},

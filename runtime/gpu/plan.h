@@ -21,6 +21,7 @@ struct Machine {
 /// The distances of the caller's tensors.
 struct Access {
     bool vectors_in = true, vectors_out = true;  ///< their channels can be read and written by vectors of four
+    bool operator==(const Access &) const = default;
 };
 
 struct Axis {

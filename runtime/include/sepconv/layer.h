@@ -10,6 +10,7 @@
 #include "sepconv/config.h"
 #include "sepconv/export.h"
 #include "sepconv/float16.h"
+#include "sepconv/gpu.h"
 #include "sepconv/tensor.h"
 
 namespace sepconv {
@@ -60,8 +61,8 @@ struct Execution {
 class SEPCONV_EXPORT Layer {
 public:
     /// Checks the weights against the config and packs them for one instruction set.
-    /// @param target  one of targets(): "avx512", "avx2", "sse41", on ARM "neon", "neon_fp16"; or empty: $SEPCONV_TARGET where it is set,
-    ///                else the best that this CPU runs.
+    /// @param target  one of targets(): "avx512", "avx2", "sse41", on ARM "neon", "neon_fp16"; or of gpus(): "cuda", "opencl"; or empty:
+    ///                $SEPCONV_TARGET where it is set, else the best that this CPU runs.
     /// @param arithmetic  float16 only for a config of dtype float16, on a target of that arithmetic
     /// @throws ConfigError, ShapeError (weights that do not fit the config), TargetError
     Layer(const LayerConfig &config, const Weights &weights, const std::string &target = {}, Arithmetic arithmetic = Arithmetic::float32);
@@ -89,6 +90,16 @@ public:
     void run(TensorView<const float> input, TensorView<float> output, const Execution &how = {}) const;
     /// The same for a layer of dtype float16. Tensors of the other type are a ShapeError.
     void run(TensorView<const float16> input, TensorView<float16> output, const Execution &how = {}) const;
+
+    /// Enqueues the layer on a stream of CUDA, on tensors that are in the device's memory: nothing is copied and nothing is waited for. For
+    /// a layer whose target is "cuda". The context is the calling thread's current one, or where it has none the primary context of device
+    /// 0. The weights are copied there when it runs the layer for the first time, before anything that is captured into a graph.
+    ///
+    /// @param input   as for run(), but `data` is a CUdeviceptr, and so for the output. Fastest where it is a multiple of 16 bytes.
+    /// @throws ShapeError  as run(); TargetError where the layer has another target; ExecutionError where the driver refuses.
+    /// Thread-safe on one Layer, on any streams.
+    void enqueue(TensorView<const float> input, TensorView<float> output, CudaStream stream = {}) const;
+    void enqueue(TensorView<const float16> input, TensorView<float16> output, CudaStream stream = {}) const;
 
     /// Which functions of the table an input shape takes on this target, the tile and the split, and why: lines of text, or JSON.
     /// @throws ShapeError
@@ -125,8 +136,8 @@ SEPCONV_EXPORT std::string explain_for(const std::string &target, const LayerCon
 /// One row of the table of pipelines, as built for one target.
 struct Pipeline {
     std::string name;
-    std::string stage;   ///< "padded", "depthwise", "pointwise", "activated", "copied", "transposed"
-    std::string target;  ///< the Target's name
+    std::string stage;   ///< "padded", "depthwise", "pointwise", "activated", "copied", "transposed"; "gpu_layer", "gpu_finish", "gpu_axes"
+    std::string target;  ///< the Target's or the Gpu's name
     std::string covers;  ///< in words: layout, kernel, stride and dilation class, lanes
 };
 
