@@ -111,6 +111,12 @@ public:
     }
 };
 
+TEST_P(OpenCLAxes, TakesAnEmptyOutput) {
+    run<float>({7, 4, 3, 0}, {1, 0, 0, 0}, Strides::dense);
+    run<float>({70, 4, 3, 0}, {1, 0, 0, 0}, Strides::dense);
+    run<float>({70, 4, 3, 0}, {0, 1, 0, 0}, Strides::dense);
+}
+
 TEST_P(OpenCLAxes, EqualsTheReference) { run_all<float>(); }
 TEST_P(OpenCLAxes, EqualsTheReferenceInHalfPrecision) { run_all<std::uint16_t>(); }
 
