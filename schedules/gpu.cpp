@@ -27,7 +27,7 @@ constexpr int most_steps = 16;      // of the product unrolled: every turn of th
 constexpr int unrolled_taps = 9;    // a larger window's rows stay a loop
 constexpr int guessed_extent = 64;  // of an open size
 
-constexpr int lanes_unrolled = 8;       // of those that one thread adds up: more would be read side by side, at a compile time that grows
+constexpr int lanes_unrolled = 8;     // of those that one thread adds up: more would be read side by side, at a compile time that grows
 constexpr int gpu_line_threads = 64;  // few, as there may be few lines
 
 int divide(int a, int b) { return (a + b - 1) / b; }

@@ -1,5 +1,5 @@
-// softmax, log_softmax, sparsemax and glu along dimensions that only the call names: run as OpenCL kernels, against the reference and against
-// TensorFlow's stored answers.
+// softmax, log_softmax, sparsemax and glu along dimensions that only the call names: run as OpenCL kernels, against the reference and
+// against TensorFlow's stored answers.
 #include <array>
 #include <cmath>
 #include <map>
@@ -14,7 +14,7 @@
 #include "sepconv/io.h"
 
 extern "C" {
-#define SEPCONV_GPU_AXES(kind)                                                               \
+#define SEPCONV_GPU_AXES(kind)                                                                \
     int opencl_axes_##kind(void *, halide_buffer_t *, int, int, int, int, halide_buffer_t *); \
     int opencl_axes_##kind##_f16(void *, halide_buffer_t *, int, int, int, int, halide_buffer_t *);
 #include "gpu_axes.inc"
@@ -96,7 +96,7 @@ public:
 
     template <typename Word>
     static void run_all() {
-        const std::vector<std::vector<std::int64_t>> shapes = {{1, 5, 3, 2},    {7, 4, 3, 2},    {40, 3, 5, 2}, {1000, 2, 3, 2},
+        const std::vector<std::vector<std::int64_t>> shapes = {{1, 5, 3, 2},   {7, 4, 3, 2},    {40, 3, 5, 2}, {1000, 2, 3, 2},
                                                                {31, 70, 1, 3}, {32, 1, 1, 200}, {1, 1, 1, 1}};
         for (const std::vector<std::int64_t> &shape : shapes) {
             for (const Flags &flags : choices()) {

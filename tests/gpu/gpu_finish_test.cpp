@@ -16,8 +16,8 @@
 #include "sepconv/io.h"
 
 extern "C" {
-#define SEPCONV_GPU_FINISH(kind)                                                                                                   \
-    int opencl_finish_##kind(void *, halide_buffer_t *, halide_buffer_t *, float, float, float, halide_buffer_t *);               \
+#define SEPCONV_GPU_FINISH(kind)                                                                                    \
+    int opencl_finish_##kind(void *, halide_buffer_t *, halide_buffer_t *, float, float, float, halide_buffer_t *); \
     int opencl_finish_##kind##_f16(void *, halide_buffer_t *, halide_buffer_t *, float, float, float, halide_buffer_t *);
 #include "gpu_finish.inc"
 #undef SEPCONV_GPU_FINISH
@@ -147,8 +147,18 @@ TEST_P(OpenCLFinish, GivesTheStoredAnswers) {
 TEST_P(OpenCLFinish, RoundsSpecialValuesToHalfPrecision) {
     constexpr float infinity = std::numeric_limits<float>::infinity();
     if (GetParam().kind != "linear") return;
-    const std::vector<float> values = {std::numeric_limits<float>::quiet_NaN(), infinity,    -infinity, 65519, 65520, -65520, 0x1p-24f,
-                                       0x1p-25f,                                0x1.8p-25f, -0.0f,     1e-30f, 1e30f};
+    const std::vector<float> values = {std::numeric_limits<float>::quiet_NaN(),
+                                       infinity,
+                                       -infinity,
+                                       65519,
+                                       65520,
+                                       -65520,
+                                       0x1p-24f,
+                                       0x1p-25f,
+                                       0x1.8p-25f,
+                                       -0.0f,
+                                       1e-30f,
+                                       1e30f};
     const auto count = static_cast<std::int64_t>(values.size());
     OpenTensor<float> partial({1, count, 1, 1, 1}, Strides::dense), bias({1, 1, 1, 1}, Strides::dense);
     OpenTensor<std::uint16_t> output({1, count, 1, 1}, Strides::apart);
