@@ -19,15 +19,15 @@ public:
     /// A name of enum ActivationKind that works along no axes.
     GeneratorParam<std::string> activation{"activation", "linear"};
 
-    /// (d0, d1, d2, d3, slice), added in the slices' order. Indices are computed in 32 bits: of this as of every other buffer the distance
-    /// between the first element and the last must be below 2^31, and so must the number of the output's elements, rounded up to a whole
-    /// block of threads (gpu_flat_threads).
+    /// (d0, d1, d2, d3, slice), added to the bias in the slices' order. Indices are computed in 32 bits: of this as of every other buffer
+    /// the distance between the first element and the last must be below 2^31, and so must the number of the output's elements, rounded up
+    /// to a whole block of threads (gpu_flat_threads).
     Input<Buffer<float, 5>> partial{"partial"};
     /// (d0, d1, d2, d3), with stride 0 along every dimension but the filters'; of any extents, which are not read.
     Input<Buffer<float, 4>> bias{"bias"};
     /// What they mean stands at enum ActivationKind.
     Input<float> a{"a"}, b{"b"}, c{"c"};
-    /// (d0, d1, d2, d3)
+    /// (d0, d1, d2, d3); not the slices' memory.
     Output<Buffer<void, 4>> output{"output"};
 
     void configure() { output.set_type(sepconv::in_memory(type, target)); }

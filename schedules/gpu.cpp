@@ -27,6 +27,7 @@ constexpr int most_steps = 16;      // of the product unrolled: every turn of th
 constexpr int unrolled_taps = 9;    // a larger window's rows stay a loop
 constexpr int guessed_extent = 64;  // of an open size
 
+constexpr int lanes_unrolled = 8;     // of those that one thread adds up: more would be read side by side, at a compile time that grows
 constexpr int gpu_line_threads = 64;  // few, as there may be few lines
 
 int divide(int a, int b) { return (a + b - 1) / b; }
@@ -218,16 +219,25 @@ void schedule_gpu_line_blocks(Func output, int update, const GpuLines &lines) {
         .gpu_blocks(line)
         .gpu_threads(lane)
         .never_partition_all();
+    auto one_line = [](Func func, int first) {
+        for (std::size_t i = first; i < func.args().size(); i++) func.bound_extent(func.args()[i], 1);
+        return func;
+    };
+    // What several threads compute or read goes into shared memory when it is complete.
+    auto shared = [&](Func func, int first, const Func &reader, const LoopLevel &level) {
+        const Func copy = func.in(reader);
+        const Var thread = copy.args()[0];
+        one_line(copy, first).compute_at(level).store_in(MemoryType::GPUShared).gpu_threads(thread);
+        one_line(func, 0).compute_at(copy, thread).store_in(MemoryType::Register);
+    };
     for (const AxesReduction &reduction : {lines.stages.largest, lines.stages.total}) {
-        Func partial = reduction.partial, row = reduction.row, whole = reduction.whole, last = lines.stages.last;
-        whole.compute_at(output, line).store_in(MemoryType::GPUShared).bound_extent(whole.args()[0], 1);
+        Func row = reduction.row, whole = reduction.whole;
+        one_line(whole, 0).compute_at(output, line).store_in(MemoryType::GPUShared);
         // A row of the line at a time.
-        const RVar turn = reduction.axes.x;
-        row.compute_at(whole, turn).store_in(MemoryType::GPUShared);
-        for (const Var &dimension : row.args()) row.bound_extent(dimension, 1);
-        partial.compute_at(whole, turn).store_in(MemoryType::GPUShared).gpu_threads(partial.args()[0]);
-        for (std::size_t i = 1; i < partial.args().size(); i++) partial.bound_extent(partial.args()[i], 1);
-        partial.update().gpu_threads(partial.args()[0]);
+        const LoopLevel turn(whole, reduction.axes.x);
+        shared(reduction.partial, 1, row, turn);
+        shared(row, 0, whole, turn);
+        row.update().unroll(reduction.lanes.x, lanes_unrolled);
     }
 }
 

@@ -13,16 +13,27 @@ from pathlib import Path
 LAYERS = Path(os.environ["SEPCONV_GPU_LAYERS"])
 # Halide's CUDA runtime lets a thread have so many.
 REGISTERS = 64
+# With so many in the functions over open strides, a multiprocessor has room for 1280 threads.
+OPEN_REGISTERS = 48
 # What schedules/gpu.cpp promises of every block.
 THREADS, SHARED_BYTES = 128, 32 * 1024
 
 
-def layers():
-    """(name, object, lowered statement) of each layer that was compiled for CUDA."""
-    found = [(path.stem, path, path.with_suffix(".stmt")) for path in sorted(LAYERS.glob("cuda_*.o"))]
+def compiled(folder):
+    """(name, object, lowered statement) of each function that was compiled for CUDA."""
+    found = [(path.stem, path, path.with_suffix(".stmt")) for path in sorted(folder.glob("cuda_*.o"))]
     if not found:
-        raise ValueError(f"{LAYERS}: expected the objects of layers compiled for CUDA, found none; build the target ptx_test")
+        raise ValueError(f"{folder}: expected objects compiled for CUDA, found none; build the target ptx_test")
     return found
+
+
+def layers():
+    return compiled(LAYERS)
+
+
+def open_functions():
+    """Those of gpu_finish and gpu_axes, whose strides are open."""
+    return compiled(LAYERS / "open")
 
 
 def ptx(path):
@@ -92,6 +103,28 @@ class Ptx(unittest.TestCase):
             with self.subTest(name):
                 along_axes = re.search("softmax|sparsemax|long_rows|glu", name) is not None
                 self.assertEqual(len(launches(statement)), 2 if along_axes else 1)
+
+    def test_open_functions_stay_in_few_registers(self):
+        for machine in ("sm_80", "sm_86", "sm_90"):
+            for name, path, _ in open_functions():
+                for kernel, (stack, spilled, registers) in assemble(path, machine, 255).items():
+                    with self.subTest(name, kernel=kernel, machine=machine):
+                        self.assertEqual((stack, spilled), (0, 0))
+                        self.assertLessEqual(registers, OPEN_REGISTERS)
+
+    def test_open_functions_have_small_blocks(self):
+        for name, _, statement in open_functions():
+            for threads, shared in launches(statement):
+                with self.subTest(name):
+                    self.assertLessEqual(threads, THREADS)
+                    self.assertLessEqual(shared, 1024)
+
+    def test_open_functions_keep_nothing_in_device_memory(self):
+        for name, _, statement in open_functions():
+            with self.subTest(name):
+                # softmax has one for each way to reduce a line, and starts one of them.
+                self.assertEqual(len(launches(statement)), 2 if "softmax" in name else 1)
+                self.assertNotIn(b"halide_device_malloc", statement.read_bytes())
 
     def test_spilling_is_seen(self):
         path = next(path for name, path, _ in layers() if name == "cuda_mobile_112")
