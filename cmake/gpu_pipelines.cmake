@@ -114,6 +114,12 @@ function(sepconv_gpu_pipelines table)
                 set(types type=${image_type} output_type=${output_type})
             endif()
             foreach(api ${SEPCONV_GPUS})
+                # Rows that an API has for some types only: on OpenCL half precision is converted by arithmetic, the longer the more is
+                # unrolled.
+                string(JSON only ERROR_VARIABLE every GET "${row}" ${api}_types)
+                if(NOT every AND NOT only MATCHES "\"${type}\"")
+                    continue()
+                endif()
                 set(function sepconv_${name}${suffix}_${api})
                 string(APPEND registry
                     "SEPCONV_GPU_ROW(${stage}, ${name}${suffix}, ${api}, \"${covers}\", ${image_type}, ${output_type}, ${fields})\n")

@@ -145,7 +145,10 @@ public:
 
     void schedule() {
         stages.output = output;
-        sepconv::schedule_gpu_layer(stages, tile(), {channels_first, whole, vectors, vectors && kernel > 0 && stride == 1 && dilation == 1, kernel > 0});
+        // Where half precision is only its bits, rounding to it is more than Halide has for vectors on OpenCL.
+        const bool vector_stores = vectors && output.type() != UInt(16);
+        const bool reuse = vectors && kernel > 0 && stride == 1 && dilation == 1;
+        sepconv::schedule_gpu_layer(stages, tile(), {channels_first, whole, vectors, vector_stores, reuse, kernel > 0});
     }
 
 private:

@@ -40,7 +40,7 @@ void schedule_gpu_layer(const GpuLayerStages &stages, const GpuTile &tile, const
         .unroll(pixel)
         .gpu_threads(inner, outer)
         .gpu_blocks(block);
-    if (form.vectors) {
+    if (form.vector_stores) {
         stored.vectorize(lane);
     } else {
         stored.unroll(lane);

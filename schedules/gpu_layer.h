@@ -39,7 +39,8 @@ struct GpuLayerStages {
 struct GpuLayerForm {
     bool channels_first;
     bool whole;           ///< all depthwise channels are in shared memory at once
-    bool vectors;         ///< image and output are read and written by gpu_lanes channels
+    bool vectors;         ///< the image is read by gpu_lanes channels
+    bool vector_stores;   ///< and the output so written
     bool reuse;           ///< neighbouring outputs share what they read
     bool window_unrolled; ///< its size is known
 };

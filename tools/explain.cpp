@@ -19,7 +19,8 @@ constexpr const char *example = R"(Example:
   sepconv explain --config layer.json --input-shape 1,60,60,8
 
 On another machine, of whose caches this one's stand for those that are not known:
-  sepconv explain --config layer.json --input-shape 1,60,60,8 --target arm-64-linux)";
+  sepconv explain --config layer.json --input-shape 1,60,60,8 --target arm-64-linux
+  sepconv explain --config layer.json --input-shape 1,60,60,8 --target cuda)";
 
 struct Options {
     LayerOptions layer;
@@ -36,6 +37,7 @@ bool is_elsewhere(const std::string &name) {
                         "since Halide's code for vectors beyond 128 bits stores wrong values; NEON's run there",
                         name));
     }
+    // A GPU's functions are chosen here whether there is one or not.
     return name != "host" && std::none_of(own.begin(), own.end(), [&](const Target &target) { return target.name == name; });
 }
 

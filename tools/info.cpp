@@ -102,12 +102,19 @@ Json machine_json() {
                 {"cpu", {{"name", cpu_name()}, {"threads", threads()}}},
                 {"default_target", usual ? Json(*usual) : Json(nullptr)},
                 {"targets", Json::array()},
+                {"gpus", Json::array()},
                 {"pipelines", Json::array()}};
     for (const Target &target : targets()) {
         all["targets"].push_back({{"name", target.name},
                                   {"halide", target.halide},
                                   {"runs_here", target.runs_here},
                                   {"arithmetic", target.arithmetic == Arithmetic::float16 ? "float16" : "float32"}});
+    }
+    for (const Gpu &gpu : gpus()) {
+        all["gpus"].push_back({{"target", gpu.target},
+                               {"runs_here", gpu.why_not.empty()},
+                               {"device", gpu.device.empty() ? Json(nullptr) : Json(gpu.device)},
+                               {"why_not", gpu.why_not.empty() ? Json(nullptr) : Json(gpu.why_not)}});
     }
     for (const Pipeline &row : pipelines()) {
         all["pipelines"].push_back({{"name", row.name}, {"stage", row.stage}, {"target", row.target}, {"covers", row.covers}});
@@ -124,6 +131,10 @@ std::string machine_text() {
         text += fmt::format("{:<10} {:<9} {}{}{}\n", title, target.name, target.runs_here ? "runs here" : "does not run here",
                             target.name == usual ? ", taken where no other is asked for" : "",
                             target.arithmetic == Arithmetic::float16 ? ", for --arithmetic float16" : "");
+        title = "";
+    }
+    for (const Gpu &gpu : gpus()) {
+        text += fmt::format("{:<10} {:<9} {}\n", title, gpu.target, gpu.why_not.empty() ? "runs on " + gpu.device : "does not run here: " + gpu.why_not);
         title = "";
     }
     return text;

@@ -75,9 +75,10 @@ void add_layer_options(CLI::App &subcommand, LayerOptions &options, bool with_we
         ->capture_default_str();
     std::string names = "host";
     for (const Target &target : targets()) names += "|" + target.name;
+    for (const char *gpu : {"cuda", "opencl"}) names += fmt::format("|{}", gpu);
     subcommand
         .add_option("--target", options.target,
-                    "The instruction set; host is the best that this CPU runs, or $SEPCONV_TARGET where it is set")
+                    "The instruction set, or a GPU; host is the best that this CPU runs, or $SEPCONV_TARGET where it is set")
         ->type_name(names)
         ->capture_default_str();
 }
@@ -117,7 +118,14 @@ std::string checked_target(const std::string &name, Arithmetic arithmetic) {
         built = built || target.name == name;
         if (target.runs_here) here += ", " + target.name;
     }
-    throw UsageError(fmt::format("--target: expected one of {}, found \"{}\"{}", here, name, built ? ", which this CPU does not run" : ""));
+    std::string why;
+    for (const Gpu &gpu : gpus()) {
+        if (arithmetic != Arithmetic::float32) break;
+        if (gpu.target == name && gpu.why_not.empty()) return name;
+        if (gpu.target == name) why = fmt::format(": {}", gpu.why_not);
+        if (gpu.why_not.empty()) here += ", " + gpu.target;
+    }
+    throw UsageError(fmt::format("--target: expected one of {}, found \"{}\"{}", here, name, built ? ", which this CPU does not run" : why));
 }
 
 void require_option(const char *option, const std::string &value, const char *what) {
