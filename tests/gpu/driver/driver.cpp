@@ -114,6 +114,7 @@ State *sepconv_driver_state() { return &state(); }
 int cuInit(unsigned) {
     ENTER("cuInit");
     if (devices() == 0) return no_device;
+    const std::lock_guard lock(state().mutex);
     initialized = true;
     return success;
 }
