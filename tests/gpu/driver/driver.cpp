@@ -5,7 +5,6 @@
 #include <algorithm>
 #include <cstdlib>
 #include <cstring>
-#include <regex>
 
 namespace {
 
@@ -101,8 +100,6 @@ int add_context(Context **context, int device) {
     return success;
 }
 
-unsigned bytes_of(const std::string &type) { return static_cast<unsigned>(std::stoi(type)) / 8; }
-
 }  // namespace
 
 #define ENTER(function) \
@@ -189,7 +186,9 @@ int cuCtxDestroy_v2(Context *context) {
     const std::lock_guard lock(state().mutex);
     std::erase_if(state().memory, [&](const auto &entry) { return entry.second.context == context; });
     std::erase_if(state().modules, [&](const Module *module) { return module->context == context; });
-    return state().contexts.erase(context) == 1 ? success : invalid_context;
+    if (state().contexts.erase(context) == 0) return invalid_context;
+    state().destroyed.push_back(context);
+    return success;
 }
 
 int cuDevicePrimaryCtxRetain(Context **context, int device) {
@@ -366,9 +365,10 @@ int cuModuleGetFunction(void **function, void *module, const char *name) {
     if (entry == std::string::npos) return not_found;
     auto *added = new Function{of, name, {}};
     const std::string parameters = of->text.substr(entry, of->text.find(')', entry) - entry);
-    const std::regex parameter(R"(\.param \.[usbf](\d+))");
-    for (std::sregex_iterator i(parameters.begin(), parameters.end(), parameter), end; i != end; ++i) {
-        added->sizes.push_back(bytes_of((*i)[1]));
+    // Such as `.param .u32 NAME`.
+    const std::string form = ".param .";
+    for (std::size_t at = parameters.find(form); at != std::string::npos; at = parameters.find(form, at + 1)) {
+        added->sizes.push_back(static_cast<unsigned>(std::stoi(parameters.substr(at + form.size() + 1))) / 8);
     }
     state().functions.push_back(added);
     *function = added;

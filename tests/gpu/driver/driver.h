@@ -49,6 +49,7 @@ struct State {
     std::mutex mutex;
     std::map<std::string, int> calls;  ///< by the function's name
     std::set<Context *> contexts;
+    std::vector<Context *> destroyed;  ///< no new one comes to lie there
     std::map<int, Context *> primary;
     std::map<int, int> primary_uses;
     std::map<const void *, const Context *> streams;
