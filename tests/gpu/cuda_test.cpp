@@ -478,6 +478,27 @@ TEST(OldDevice, InACurrentContextIsNoTarget) {
     stand_in().destroy(context);
 }
 
+TEST_F(Cuda, ReportsTheFirstFailureOfACall) {
+    driver::Context *const context = stand_in().make_context(0);
+    {
+        const Setting failing("SEPCONV_DRIVER_FAIL", "cuLaunchKernel=700,cuMemFreeAsync=2");
+        try {
+            Failure::use();
+            FAIL() << "expected an ExecutionError";
+        } catch (const ExecutionError &error) {
+            EXPECT_THAT(error.what(), HasSubstr("cuLaunchKernel: CUDA_ERROR_ILLEGAL_ADDRESS"));
+        }
+    }
+    stand_in().destroy(context);
+}
+
+TEST_F(Cuda, StartsNothingAfterAFailure) {
+    const Setting failing("SEPCONV_DRIVER_FAIL", "cuMemAllocFromPoolAsync=2");
+    const int before = stand_in().calls("cuLaunchKernel");
+    EXPECT_THROW(Failure::use(), ExecutionError);
+    EXPECT_EQ(stand_in().calls("cuLaunchKernel"), before);
+}
+
 TEST_F(Cuda, StartsAnewAfterAFailure) {
     driver::Context *const context = stand_in().make_context(0);
     {

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cstdlib>
 #include <cstring>
+#include <sstream>
 
 namespace {
 
@@ -47,7 +48,10 @@ int enter(const std::string &function) {
     const std::lock_guard lock(state().mutex);
     state().calls[function]++;
     const char *fail = std::getenv("SEPCONV_DRIVER_FAIL");
-    if (fail != nullptr && std::string(fail).rfind(function + "=", 0) == 0) return std::atoi(fail + function.size() + 1);
+    std::istringstream failures(fail == nullptr ? "" : fail);
+    for (std::string failure; std::getline(failures, failure, ',');) {
+        if (failure.rfind(function + "=", 0) == 0) return std::stoi(failure.substr(function.size() + 1));
+    }
     if (function != "cuInit" && !initialized) return not_initialized;
     const bool breaks_capture = function == "cuMemAlloc_v2" || function == "cuMemFree_v2" || function == "cuStreamSynchronize" ||
                                 function == "cuModuleLoadDataEx" || function == "cuMemPoolCreate";
