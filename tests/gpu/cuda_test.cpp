@@ -7,6 +7,7 @@
 #include <fstream>
 #include <functional>
 #include <iterator>
+#include <latch>
 #include <sstream>
 #include <string>
 #include <thread>
@@ -225,8 +226,10 @@ TEST_F(Cuda, RefusesAStreamOfAnotherContext) {
 TEST_F(Cuda, IsUsedByManyThreadsWithContextsAndStreamsOfTheirOwn) {
     current_cuda_device();
     std::vector<std::thread> threads;
+    std::latch all_here(8);
     for (int t = 0; t < 8; t++) {
-        threads.emplace_back([t] {
+        threads.emplace_back([&all_here, t] {
+            all_here.arrive_and_wait();
             driver::Context *const context = t % 2 == 0 ? nullptr : stand_in().make_context(t % 4 / 2);
             const Stream stream = context == nullptr ? Stream{} : stand_in().make_stream();
             for (int i = 0; i < 10; i++) LayerOnDevice(current_cuda_device(), layer_of(i % 2 == 0 ? "softmax" : "open"), stream).run();

@@ -173,7 +173,7 @@ INSTANTIATE_TEST_SUITE_P(Api, DeviceOf, testing::Values("opencl", "cuda"), [](co
 TEST(WhyNot, KnowsNoOtherApi) { EXPECT_EQ(why_not("metal"), "expected cuda or opencl, found metal"); }
 
 // The loader of OpenCL reads its list of drivers once in a process.
-TEST(OpenCL, WithoutADriverOfItsOwnIsNoTarget) {
+TEST(OpenCL, WithoutADriverIsNoTarget) {
     GTEST_FLAG_SET(death_test_style, "threadsafe");
     const auto ask = [] {
         setenv("OCL_ICD_VENDORS", "/nowhere", 1);
