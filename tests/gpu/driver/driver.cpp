@@ -1,5 +1,6 @@
 // A driver of CUDA for the tests, which no GPU is needed for: it keeps the memory of its devices on the host, checks and records what is
 // launched, and runs none of it. Like the real one it answers only where a context is current, and knows which context everything is of.
+// With SEPCONV_OLD_DRIVER it lacks what came after CUDA 11.0.
 #include "driver.h"
 
 #include <algorithm>
@@ -246,11 +247,13 @@ int cuCtxGetDevice(int *device) {
     return success;
 }
 
+#ifndef SEPCONV_OLD_DRIVER
 int cuCtxGetId(Context *context, unsigned long long *id) {
     ENTER("cuCtxGetId");
     *id = context->id;
     return success;
 }
+#endif
 
 int cuMemAlloc_v2(std::uint64_t *memory, std::size_t bytes) {
     ENTER("cuMemAlloc_v2");
@@ -262,6 +265,7 @@ int cuMemFree_v2(std::uint64_t memory) {
     return release(memory);
 }
 
+#ifndef SEPCONV_OLD_DRIVER
 int cuMemPoolCreate(void **pool, const void *) {
     ENTER("cuMemPoolCreate");
     if (number("SEPCONV_DRIVER_POOLS", 1) == 0) return not_supported;
@@ -302,6 +306,7 @@ int cuMemFreeAsync(std::uint64_t memory, void *stream) {
     }
     return release(memory);
 }
+#endif
 
 int cuMemcpyHtoDAsync_v2(std::uint64_t to, const void *from, std::size_t bytes, void *stream) {
     ENTER("cuMemcpyHtoDAsync_v2");
