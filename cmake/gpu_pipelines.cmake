@@ -11,11 +11,11 @@ endif()
 set(SEPCONV_GPUS "${gpus}" CACHE STRING "The GPUs whose functions are built in: cuda, opencl, both or none")
 set(SEPCONV_GPU_CALLS ${CMAKE_CURRENT_LIST_DIR}/gpu_calls.txt)
 
-# sepconv_gpu_object(VARIABLE FUNCTION GENERATOR API [TARGET_FEATURES FEATURE...] PARAM=VALUE...): the object of one function, and beside it
-# the lowered statement (.stmt); sets VARIABLE to its path. API: cuda or opencl. Its first argument is a pointer to a GpuCall
-# (runtime/gpu/calls.h). It lies in the folder `gpu` of the current binary folder.
+# sepconv_gpu_object(VARIABLE FUNCTION GENERATOR API [FOLDER FOLDER] [TARGET_FEATURES FEATURE...] PARAM=VALUE...): the object of one function
+# and beside it the lowered statement (.stmt), in FOLDER (`gpu` of the current binary folder where there is none); sets VARIABLE to the
+# object's path. API: cuda or opencl. The function's first argument is a pointer to a GpuCall (runtime/gpu/calls.h).
 function(sepconv_gpu_object variable function generator api)
-    cmake_parse_arguments(PARSE_ARGV 4 arg "" "" "TARGET_FEATURES")
+    cmake_parse_arguments(PARSE_ARGV 4 arg "" "FOLDER" "TARGET_FEATURES")
     if(NOT CMAKE_OBJCOPY)
         message(FATAL_ERROR "CMAKE_OBJCOPY: expected the objcopy of the binutils for ${CMAKE_SYSTEM_PROCESSOR}, found none")
     endif()
@@ -31,9 +31,12 @@ function(sepconv_gpu_object variable function generator api)
     if(more)
         string(APPEND features -${more})
     endif()
-    # The calls that no assertion follows are those that GpuCall is made for; the runtime checks every shape before it calls.
+    # Without assertions and bounds queries as the functions for CPUs are: the runtime checks every shape before it calls.
     set(target ${machine}-${system}-${features}-no_runtime-no_asserts-no_bounds_query-user_context)
     set(folder ${CMAKE_CURRENT_BINARY_DIR}/gpu)
+    if(arg_FOLDER)
+        set(folder ${arg_FOLDER})
+    endif()
     file(MAKE_DIRECTORY ${folder})
     # A list for each API, for objcopy takes no new name twice.
     set(calls ${folder}/${api}_calls.txt)

@@ -190,7 +190,8 @@ private:
         const auto bias_of = [&](const Expr &thread) { return bias(tile_filters + first_filter(vector, thread) + lane); };
         if (whole) {
             const std::vector<Var> sums = {lane, vector, p, filter_thread, pixel_thread, filters_at, block};
-            stages.depth = depth;
+            // With a few channels more, pixels that neighbouring threads read lie in different banks.
+            stages.depth = depth + gpu_lanes;
             stages.steps = RDom(0, depth, "steps");
             const Expr q = stages.steps.x;
             stages.product(sums) = bias_of(filter_thread);

@@ -204,6 +204,14 @@ sepconv_status run(const sepconv_layer *layer, const From *input, const To *outp
     });
 }
 
+template <typename T, typename From, typename To>
+sepconv_status enqueue(const sepconv_layer *layer, const From *input, const To *output, void *stream) {
+    return guarded([&] {
+        required(layer, "layer")
+            .layer.enqueue(view_of<const T>(required(input, "input"), "input"), view_of<T>(required(output, "output"), "output"), {stream});
+    });
+}
+
 // The tables never change while the library is loaded, so that they are copied into C's form once.
 struct TargetTable {
     std::vector<sepconv::Target> rows = sepconv::targets();
@@ -232,6 +240,20 @@ struct PipelineTable {
         }
     }
 };
+
+struct GpuTable {
+    std::vector<sepconv::Gpu> rows = sepconv::gpus();
+    std::vector<sepconv_gpu> views;
+
+    GpuTable() {
+        for (const sepconv::Gpu &row : rows) views.push_back({row.target.c_str(), row.device.c_str(), row.why_not.c_str()});
+    }
+};
+
+const GpuTable &gpu_table() {
+    static const GpuTable table;
+    return table;
+}
 
 const PipelineTable &pipeline_table() {
     static const PipelineTable table;
@@ -362,6 +384,16 @@ sepconv_status sepconv_layer_run_float16(const sepconv_layer *layer, const sepco
     return run<sepconv::float16>(layer, input, output, execution);
 }
 
+sepconv_status sepconv_layer_enqueue(const sepconv_layer *layer, const sepconv_const_tensor *input, const sepconv_tensor *output,
+                                     void *stream) {
+    return enqueue<float>(layer, input, output, stream);
+}
+
+sepconv_status sepconv_layer_enqueue_float16(const sepconv_layer *layer, const sepconv_const_float16_tensor *input,
+                                             const sepconv_float16_tensor *output, void *stream) {
+    return enqueue<sepconv::float16>(layer, input, output, stream);
+}
+
 sepconv_status sepconv_layer_explain(const sepconv_layer *layer, const int64_t input[4], int json, char *buffer, size_t capacity,
                                      size_t *length) {
     return guarded(
@@ -387,7 +419,22 @@ sepconv_status sepconv_default_target(const char **target) {
                 return;
             }
         }
+        for (const sepconv_gpu &known : gpu_table().views) {
+            if (name == known.target) {
+                *target = known.target;
+                return;
+            }
+        }
         throw sepconv::TargetError(fmt::format("the default target: expected one that is built in, found {}", name));
+    });
+}
+
+sepconv_status sepconv_gpus(const sepconv_gpu **gpus, size_t *count) {
+    return guarded([&] {
+        const GpuTable &table = gpu_table();
+        required(gpus, "gpus");
+        required(count, "count") = table.views.size();
+        *gpus = table.views.data();
     });
 }
 

@@ -71,6 +71,15 @@ std::optional<gpu::Api> named_gpu(const std::string &name) {
     return std::nullopt;
 }
 
+void check_gpu(gpu::Api api, Arithmetic arithmetic) {
+    if (arithmetic != Arithmetic::float32) {
+        throw TargetError(fmt::format("arithmetic: expected float32 on {}, found float16", gpu::name(api)));
+    }
+    if (const std::optional<std::string> reason = gpu::why_not(gpu::name(api))) {
+        throw TargetError(fmt::format("target: {}: {}", gpu::name(api), *reason));
+    }
+}
+
 const BuiltTarget &choose_target(const std::string &name, Arithmetic arithmetic) {
     if (!name.empty()) return checked_target(name, "target", arithmetic);
     if (const char *forced = std::getenv(target_variable); forced != nullptr && *forced != '\0') {  // NOLINT(concurrency-mt-unsafe)
@@ -319,9 +328,7 @@ Layer::Layer(const LayerConfig &config, const Weights &weights, const std::strin
     const RoundedWeights rounded(config, weights);
     const std::int64_t channels = weights.depthwise_shape[2];
     if (const std::optional<gpu::Api> api = named_gpu(target)) {
-        if (arithmetic != Arithmetic::float32) {
-            throw TargetError(fmt::format("arithmetic: expected float32 on {}, found float16", gpu::name(*api)));
-        }
+        check_gpu(*api, arithmetic);
         packed_ = std::make_shared<const Packed>(Packed{config, channels, nullptr, gpu::name(*api), {}, ++layers_made,
                                                         std::make_unique<gpu::GpuLayer>(config, rounded.view(), *api)});
         return;
@@ -440,7 +447,13 @@ std::vector<Gpu> gpus() {
     return list;
 }
 
-std::string default_target(Arithmetic arithmetic) { return choose_target({}, arithmetic).name; }
+std::string default_target(Arithmetic arithmetic) {
+    if (const std::optional<gpu::Api> api = named_gpu({})) {
+        check_gpu(*api, arithmetic);
+        return gpu::name(*api);
+    }
+    return choose_target({}, arithmetic).name;
+}
 
 std::vector<Pipeline> pipelines() {
     std::vector<Pipeline> list;

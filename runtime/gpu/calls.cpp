@@ -4,6 +4,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cstdlib>
 #include <exception>
@@ -42,18 +43,10 @@ int guarded(GpuCall &call, int status, Action &&action) noexcept {
     return call.status;
 }
 
-// From the first element to the last.
-std::size_t bytes_of(const halide_buffer_t &buffer) {
-    std::size_t elements = 1;
-    for (int d = 0; d < buffer.dimensions; d++) {
-        const halide_dimension_t &dimension = buffer.dim[d];
-        if (dimension.extent == 0) return 0;
-        elements += static_cast<std::size_t>(dimension.extent - 1) * static_cast<std::size_t>(dimension.stride);
-    }
-    return elements * static_cast<std::size_t>(buffer.type.bytes());
+bool is_empty(const halide_buffer_t &buffer) {
+    return std::any_of(buffer.dim, buffer.dim + buffer.dimensions,
+                       [](const halide_dimension_t &dimension) { return dimension.extent == 0; });
 }
-
-bool is_empty(const halide_buffer_t &buffer) { return bytes_of(buffer) == 0; }
 
 }  // namespace
 }  // namespace sepconv::gpu
@@ -61,6 +54,7 @@ bool is_empty(const halide_buffer_t &buffer) { return bytes_of(buffer) == 0; }
 using sepconv::gpu::call_of;
 using sepconv::gpu::GpuCall;
 using sepconv::gpu::guarded;
+using sepconv::gpu::is_empty;
 
 extern "C" {
 
@@ -104,7 +98,7 @@ int sepconv_gpu_copy_to_device(void *user_context, halide_buffer_t *buffer, cons
     GpuCall &call = call_of(user_context);
     if (call.status != 0) return call.status;
     return guarded(call, halide_error_code_copy_to_device_failed, [&] {
-        if (buffer->device == 0 && !sepconv::gpu::is_empty(*buffer)) {
+        if (buffer->device == 0 && !is_empty(*buffer)) {
             throw sepconv::ExecutionError(
                 fmt::format("expected every tensor in the memory of {}, found one that is not", call.device->name()));
         }
@@ -117,7 +111,7 @@ int sepconv_gpu_device_malloc(void *user_context, halide_buffer_t *buffer, const
     if (call.status != 0) return call.status;
     if (buffer->device != 0) return 0;
     return guarded(call, halide_error_code_device_malloc_failed,
-                   [&] { buffer->device = call.device->allocate_in_order(sepconv::gpu::bytes_of(*buffer), call.stream); });
+                   [&] { buffer->device = call.device->allocate_in_order(is_empty(*buffer) ? 0 : buffer->size_in_bytes(), call.stream); });
 }
 
 // Also after a failure: what was allocated before it is given back.

@@ -2,7 +2,7 @@
 // no header of CUDA is needed to build; the suffixed names are the versions that every driver since CUDA 11 has.
 #include <fmt/format.h>
 
-#include <cstring>
+#include <bit>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -173,13 +173,16 @@ const Driver &driver() {
 // A context for this long current on the calling thread.
 class Pushed {
 public:
-    explicit Pushed(Context context) { driver().check("cuCtxPushCurrent_v2", driver().push_current(context)); }
+    explicit Pushed(Context context) : driver_(driver()) { driver_.check("cuCtxPushCurrent_v2", driver_.push_current(context)); }
     ~Pushed() {
         Context popped = nullptr;
-        driver().pop_current(&popped);
+        driver_.pop_current(&popped);
     }
     Pushed(const Pushed &) = delete;
     Pushed &operator=(const Pushed &) = delete;
+
+private:
+    const Driver &driver_;
 };
 
 Pool make_pool(Ordinal ordinal) {
@@ -263,7 +266,7 @@ public:
         const Current current(*this);
         char log[4096] = "";
         int options[] = {error_log, error_log_bytes};
-        void *values[] = {log, reinterpret_cast<void *>(sizeof log)};
+        void *values[] = {log, std::bit_cast<void *>(sizeof log)};
         Module module = nullptr;
         driver_.check("cuModuleLoadDataEx", driver_.load_module(&module, text, std::size(options), options, values), "{} says: {}", name(),
                       log);

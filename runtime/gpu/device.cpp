@@ -23,8 +23,9 @@ std::uint64_t next_id() {
 Device::Device(std::string name, int multiprocessors) : name_(std::move(name)), multiprocessors_(multiprocessors), id_(next_id()) {}
 
 Library::Library(const char *name, const char *what) : name_(name), handle_(dlopen(name, RTLD_NOW | RTLD_LOCAL)) {
-    // The loader's own words name the file and say what is wrong with it.
-    if (handle_ == nullptr) throw TargetError(fmt::format("expected {}, found none ({})", what, dlerror()));
+    if (handle_ != nullptr) return;
+    // The loader's own words name the file and say what is wrong with it; they are of this thread.
+    throw TargetError(fmt::format("expected {}, found none ({})", what, dlerror()));  // NOLINT(concurrency-mt-unsafe)
 }
 
 Library::~Library() {

@@ -75,8 +75,8 @@ public:
     virtual void load(const char *text, std::size_t bytes) = 0;
     virtual void launch(const Launch &launch, Stream stream) = 0;
 
-    /// Makes the device's context current on the calling thread, where it is not, and the one before current again at the end. Saves the
-    /// functions above from doing so one by one; they need it not.
+    /// Makes the device's context current on the calling thread, where it is not, and the one before current again at the end. The
+    /// functions above do so themselves; around several of them it is done once.
     class Current {
     public:
         explicit Current(const Device &device) : device_(device), entered_(device.enter()) {}

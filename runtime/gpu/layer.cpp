@@ -103,10 +103,8 @@ struct GpuLayer::Tensor {
     Shape shape, strides;
 };
 
-GpuLayer::GpuLayer(const LayerConfig &config, const Weights &weights, Api api)
-    : config_(config), channels_(weights.depthwise_shape[2]), api_(api), number_(++layers_made) {
-    if (!is_built(api)) throw TargetError(fmt::format("target: no function is built in for {}", name(api)));
-    if (const std::optional<std::string> reason = why_not(name(api))) throw TargetError(fmt::format("target: {}: {}", name(api), *reason));
+GpuLayer::GpuLayer(const LayerConfig &config, const Weights &weights, Api api, const Only &only)
+    : config_(config), channels_(weights.depthwise_shape[2]), api_(api), only_(only), number_(++layers_made) {
     const std::int64_t multiplier = config.depth_multiplier, depth = channels_ * multiplier, filters = config.filters;
     const std::int64_t rows = padded_depth(depth), width = padded_filters(filters);
     const std::int64_t window = static_cast<std::int64_t>(config.kernel_size[0]) * config.kernel_size[1];
@@ -171,7 +169,7 @@ Plan GpuLayer::plan(const Device &device, const Shape &input, const Access &acce
     Entry &entry = cache[(number_ * 31 + static_cast<std::uint64_t>(input[0] + input[1] * 7 + input[2] * 5 + input[3] * 3)) % entries];
     if (entry.layer != number_ || entry.device != device.id() || entry.input != input || !(entry.access == access)) {
         entry.layer = 0;
-        entry.plan = make_plan(config_, channels_, api_, machine_of(&device), input, access);
+        entry.plan = make_plan(config_, channels_, api_, machine_of(&device), input, access, only_);
         entry.layer = number_, entry.device = device.id(), entry.input = input, entry.access = access;
     }
     return entry.plan;

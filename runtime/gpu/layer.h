@@ -18,8 +18,9 @@ namespace sepconv::gpu {
 class GpuLayer {
 public:
     /// @param weights  checked against the config, and rounded to its dtype
-    /// @throws TargetError  where the API has no driver or device here.
-    GpuLayer(const LayerConfig &config, const Weights &weights, Api api);
+    /// @param api      of which there is a device here
+    /// @param only     what the plans are held to; for tests and measurements
+    GpuLayer(const LayerConfig &config, const Weights &weights, Api api, const Only &only = {});
     ~GpuLayer();
     GpuLayer(const GpuLayer &) = delete;
     GpuLayer &operator=(const GpuLayer &) = delete;
@@ -46,6 +47,7 @@ private:
     LayerConfig config_;
     std::int64_t channels_;
     Api api_;
+    Only only_;
     std::uint64_t number_;  ///< of this layer alone, in the whole process
     // As they go up: (q, x, y); (filter, q) in the layer's dtype; (filter).
     std::vector<float> taps_, bias_;

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <bit>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -230,7 +231,7 @@ public:
         Status status = 0;
         Buffer buffer = driver_.create_buffer(context_, read_write, bytes, nullptr, &status);
         check("clCreateBuffer", status, "{} bytes on {}", bytes, name());
-        return reinterpret_cast<Memory>(buffer);
+        return std::bit_cast<Memory>(buffer);
     }
 
     void free(Memory memory) noexcept override {
@@ -296,7 +297,7 @@ private:
         std::map<std::string, KernelHandle, std::less<>> kernels;
     };
 
-    static Buffer buffer_of(Memory memory) { return reinterpret_cast<Buffer>(memory); }
+    static Buffer buffer_of(Memory memory) { return std::bit_cast<Buffer>(memory); }
 
     bool enter() const override { return false; }
     void leave() const noexcept override {}

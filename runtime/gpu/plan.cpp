@@ -118,7 +118,7 @@ Machine machine_of(const Device *device) {
 }
 
 Plan make_plan(const LayerConfig &config, std::int64_t channels, Api api, const Machine &machine, const Shape &input,
-               const Access &access) {
+               const Access &access, const Only &only) {
     Plan plan;
     plan.format = config.data_format;
     const bool first = plan.format == DataFormat::channels_first;
@@ -140,10 +140,12 @@ Plan make_plan(const LayerConfig &config, std::int64_t channels, Api api, const 
     std::string choice;
     for (const Row &row : rows()) {
         if (row.api != api || row.stage != Stage::gpu_layer || row.image_type != config.dtype || !covers(row, plan)) continue;
+        if (!only.row.empty() && only.row != row.name) continue;
         const RowParams &p = row.params;
         const std::int64_t chunks = ceil_div(plan.depth(), p.chunk);
         const int most = p.whole ? 1 : static_cast<int>(std::min<std::int64_t>(most_slices, chunks));
         for (int slices = 1; slices <= most; slices *= 2) {
+            if (only.slices > 0 && slices != only.slices) continue;
             Plan candidate = plan;
             candidate.layer = &row, candidate.slices = slices;
             if (slices > 1 || !clamp) candidate.finish = finish;

@@ -24,6 +24,12 @@ struct Access {
     bool operator==(const Access &) const = default;
 };
 
+/// What the choice is held to.
+struct Only {
+    std::string row;  ///< of gpu_layer; any where it is empty
+    int slices = 0;   ///< any where it is 0
+};
+
 struct Axis {
     std::int64_t input = 0, output = 0, kernel = 0, stride = 0, dilation = 0, before = 0;
 };
@@ -62,8 +68,9 @@ struct Plan {
 std::int64_t padded_filters(std::int64_t filters);
 std::int64_t padded_depth(std::int64_t depth);
 
-/// @throws ShapeError
-Plan make_plan(const LayerConfig &config, std::int64_t channels, Api api, const Machine &machine, const Shape &input, const Access &access);
+/// @throws ShapeError; TargetError where no function covers the layer
+Plan make_plan(const LayerConfig &config, std::int64_t channels, Api api, const Machine &machine, const Shape &input, const Access &access,
+               const Only &only = {});
 
 /// A device's, or that of an H100 where there is none to ask.
 Machine machine_of(const Device *device);

@@ -7,7 +7,8 @@
 #include <fstream>
 #include <functional>
 #include <iterator>
-#include <regex>
+#include <latch>
+#include <sstream>
 #include <string>
 #include <thread>
 #include <vector>
@@ -225,8 +226,10 @@ TEST_F(Cuda, RefusesAStreamOfAnotherContext) {
 TEST_F(Cuda, IsUsedByManyThreadsWithContextsAndStreamsOfTheirOwn) {
     current_cuda_device();
     std::vector<std::thread> threads;
+    std::latch all_here(8);
     for (int t = 0; t < 8; t++) {
-        threads.emplace_back([t] {
+        threads.emplace_back([&all_here, t] {
+            all_here.arrive_and_wait();
             driver::Context *const context = t % 2 == 0 ? nullptr : stand_in().make_context(t % 4 / 2);
             const Stream stream = context == nullptr ? Stream{} : stand_in().make_stream();
             for (int i = 0; i < 10; i++) LayerOnDevice(current_cuda_device(), layer_of(i % 2 == 0 ? "softmax" : "open"), stream).run();
@@ -332,16 +335,15 @@ std::vector<std::string> of_struct(const std::string &expression) {
 }
 
 // A sum of products of numbers, with a bracket around a product.
-unsigned value_of(const std::string &expression) {
+unsigned value_of(std::string expression) {
+    std::erase_if(expression, [](char c) { return c == ' ' || c == '(' || c == ')'; });
     unsigned sum = 0;
-    std::string bare = std::regex_replace(expression, std::regex("[ ()]"), "");
-    const std::regex term(R"([^+]+)"), factor(R"(\d+)");
-    for (std::sregex_iterator t(bare.begin(), bare.end(), term), end; t != end; ++t) {
-        const std::string product = t->str();
-        unsigned value = 1;
-        for (std::sregex_iterator f(product.begin(), product.end(), factor); f != end; ++f)
-            value *= static_cast<unsigned>(std::stoul(f->str()));
-        sum += value;
+    std::istringstream terms(expression);
+    for (std::string term; std::getline(terms, term, '+');) {
+        unsigned product = 1;
+        std::istringstream factors(term);
+        for (std::string factor; std::getline(factors, factor, '*');) product *= static_cast<unsigned>(std::stoul(factor));
+        sum += product;
     }
     return sum;
 }
@@ -355,18 +357,21 @@ public:
                    {"bias", layer.bias.buffer()},
                    {"output", layer.output.buffer()}} {}
 
-    // What an expression has to be, where it is a part of a buffer of the caller's.
+    // What an expression has to be, where it is a part of a buffer of the caller's, such as `(void *)make_struct(input.stride.1)`.
     bool find(const std::string &expression, std::uint64_t &value) const {
-        static const std::regex form(R"((?:.*[ ()])?(\w+)\.(buffer|extent|stride)(?:\.(\d))?\)?)");
-        std::smatch parts;
-        if (!std::regex_match(expression, parts, form) || buffers_.count(parts[1]) == 0) return false;
-        const halide_buffer_t &buffer = *buffers_.at(parts[1]);
-        if (parts[2] == "buffer") {
+        const std::string cast = expression.substr(0, expression.find_last_not_of(')') + 1);
+        std::istringstream words(cast.substr(cast.find_last_of(" ()") + 1));
+        std::vector<std::string> parts;
+        for (std::string word; std::getline(words, word, '.');) parts.push_back(word);
+        if (parts.size() < 2 || buffers_.count(parts[0]) == 0) return false;
+        const halide_buffer_t &buffer = *buffers_.at(parts[0]);
+        if (parts[1] == "buffer") {
             value = buffer.device;
-        } else {
-            const halide_dimension_t &dimension = buffer.dim[std::stoi(parts[3])];
-            value = static_cast<std::uint32_t>(parts[2] == "extent" ? dimension.extent : dimension.stride);
+            return true;
         }
+        if (parts[1] != "extent" && parts[1] != "stride") return false;
+        const halide_dimension_t &dimension = buffer.dim[std::stoi(parts.at(2))];
+        value = static_cast<std::uint32_t>(parts[1] == "extent" ? dimension.extent : dimension.stride);
         return true;
     }
 
@@ -474,6 +479,27 @@ TEST(OldDevice, InACurrentContextIsNoTarget) {
     EXPECT_THROW(current_cuda_device(), TargetError);
     EXPECT_EQ(stand_in().current(), context);
     stand_in().destroy(context);
+}
+
+TEST_F(Cuda, ReportsTheFirstFailureOfACall) {
+    driver::Context *const context = stand_in().make_context(0);
+    {
+        const Setting failing("SEPCONV_DRIVER_FAIL", "cuLaunchKernel=700,cuMemFreeAsync=2");
+        try {
+            Failure::use();
+            FAIL() << "expected an ExecutionError";
+        } catch (const ExecutionError &error) {
+            EXPECT_THAT(error.what(), HasSubstr("cuLaunchKernel: CUDA_ERROR_ILLEGAL_ADDRESS"));
+        }
+    }
+    stand_in().destroy(context);
+}
+
+TEST_F(Cuda, StartsNothingAfterAFailure) {
+    const Setting failing("SEPCONV_DRIVER_FAIL", "cuMemAllocFromPoolAsync=2");
+    const int before = stand_in().calls("cuLaunchKernel");
+    EXPECT_THROW(Failure::use(), ExecutionError);
+    EXPECT_EQ(stand_in().calls("cuLaunchKernel"), before);
 }
 
 TEST_F(Cuda, StartsAnewAfterAFailure) {

@@ -5,7 +5,7 @@
 #include <ostream>
 #include <string>
 #include <thread>
-#include <tuple>
+#include <utility>
 #include <vector>
 
 #include "gmock/gmock.h"
@@ -158,8 +158,7 @@ TEST_P(DeviceOf, LaunchesNoProgramThatWasNotLoaded) {
 // The generated function goes on after it.
 TEST_P(DeviceOf, KeepsTheFirstFailureOfACall) {
     LayerOnDevice layer(device(), layer_of(GetParam(), "softmax"));
-    layer.input.buffer()->device = 0;
-    const Memory kept = layer.input.memory();
+    const Memory kept = std::exchange(layer.input.buffer()->device, 0);
     try {
         layer.run();
         FAIL() << "expected an ExecutionError";
@@ -174,7 +173,7 @@ INSTANTIATE_TEST_SUITE_P(Api, DeviceOf, testing::Values("opencl", "cuda"), [](co
 TEST(WhyNot, KnowsNoOtherApi) { EXPECT_EQ(why_not("metal"), "expected cuda or opencl, found metal"); }
 
 // The loader of OpenCL reads its list of drivers once in a process.
-TEST(OpenCL, WithoutADriverOfItsOwnIsNoTarget) {
+TEST(OpenCL, WithoutADriverIsNoTarget) {
     GTEST_FLAG_SET(death_test_style, "threadsafe");
     const auto ask = [] {
         setenv("OCL_ICD_VENDORS", "/nowhere", 1);

@@ -135,8 +135,8 @@ typedef struct sepconv_weights {
 } sepconv_weights;
 
 /* Checks the weights against the config and packs them for one instruction set.
- * target: one of sepconv_targets: "avx512", "avx2", "sse41", on ARM "neon"; or NULL: $SEPCONV_TARGET where it is set, else the best that
- * this CPU runs.
+ * target: one of sepconv_targets: "avx512", "avx2", "sse41", on ARM "neon"; or of sepconv_gpus: "cuda", "opencl"; or NULL:
+ * $SEPCONV_TARGET where it is set, else the best that this CPU runs.
  * *layer: to be freed with sepconv_layer_free. It keeps nothing of config and weights. */
 SEPCONV_EXPORT sepconv_status sepconv_layer_create(const sepconv_config *config, const sepconv_weights *weights, const char *target,
                                                    sepconv_layer **layer);
@@ -220,6 +220,16 @@ SEPCONV_EXPORT sepconv_status sepconv_layer_run(const sepconv_layer *layer, cons
 SEPCONV_EXPORT sepconv_status sepconv_layer_run_float16(const sepconv_layer *layer, const sepconv_const_float16_tensor *input,
                                                         const sepconv_float16_tensor *output, const sepconv_execution *execution);
 
+/* Enqueues a layer whose target is "cuda" on a stream (a CUstream or cudaStream_t; NULL: the context's default stream), on tensors whose
+ * `data` is memory of the device, a CUdeviceptr: nothing is copied and nothing is waited for. The context is the calling thread's current
+ * one, or where it has none the primary context of device 0. The weights are copied there when it runs the layer for the first time. */
+SEPCONV_EXPORT sepconv_status sepconv_layer_enqueue(const sepconv_layer *layer, const sepconv_const_tensor *input,
+                                                    const sepconv_tensor *output, void *stream);
+
+/* The same for a layer of dtype float16. */
+SEPCONV_EXPORT sepconv_status sepconv_layer_enqueue_float16(const sepconv_layer *layer, const sepconv_const_float16_tensor *input,
+                                                            const sepconv_float16_tensor *output, void *stream);
+
 /* Which functions an input shape takes on the layer's target, the tile and the split, and why: lines of text, or JSON where json is not 0.
  * The buffer is filled as sepconv_config_json fills it. */
 SEPCONV_EXPORT sepconv_status sepconv_layer_explain(const sepconv_layer *layer, const int64_t input[4], int json, char *buffer,
@@ -240,11 +250,21 @@ SEPCONV_EXPORT sepconv_status sepconv_targets(const sepconv_target **targets, si
  */
 SEPCONV_EXPORT sepconv_status sepconv_default_target(const char **target);
 
+/* A target that needs a GPU, as functions are built in for it. A layer takes one only where it is named. */
+typedef struct sepconv_gpu {
+    const char *target;  /* "cuda", "opencl" */
+    const char *device;  /* the name of the one that would be taken; "" where there is none */
+    const char *why_not; /* why none of its functions runs here; "" where they do */
+} sepconv_gpu;
+
+/* The GPU targets built in: an array that belongs to the library and stays as long as it is loaded. */
+SEPCONV_EXPORT sepconv_status sepconv_gpus(const sepconv_gpu **gpus, size_t *count);
+
 /* One precompiled function. */
 typedef struct sepconv_pipeline {
     const char *name;
-    const char *stage;  /* "padded", "depthwise", "pointwise", "activated", "copied", "transposed" */
-    const char *target; /* the name of a sepconv_target */
+    const char *stage;  /* "padded", "depthwise", "pointwise", "activated", "copied", "transposed", "gpu_layer", "gpu_finish", "gpu_axes" */
+    const char *target; /* the name of a sepconv_target or sepconv_gpu */
     const char *covers; /* in words: layout, kernel, stride and dilation class, lanes */
 } sepconv_pipeline;
 

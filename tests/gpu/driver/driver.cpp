@@ -1,11 +1,12 @@
 // A driver of CUDA for the tests, which no GPU is needed for: it keeps the memory of its devices on the host, checks and records what is
 // launched, and runs none of it. Like the real one it answers only where a context is current, and knows which context everything is of.
+// With SEPCONV_OLD_DRIVER it lacks what came after CUDA 11.0.
 #include "driver.h"
 
 #include <algorithm>
 #include <cstdlib>
 #include <cstring>
-#include <regex>
+#include <sstream>
 
 namespace {
 
@@ -48,7 +49,10 @@ int enter(const std::string &function) {
     const std::lock_guard lock(state().mutex);
     state().calls[function]++;
     const char *fail = std::getenv("SEPCONV_DRIVER_FAIL");
-    if (fail != nullptr && std::string(fail).rfind(function + "=", 0) == 0) return std::atoi(fail + function.size() + 1);
+    std::istringstream failures(fail == nullptr ? "" : fail);
+    for (std::string failure; std::getline(failures, failure, ',');) {
+        if (failure.rfind(function + "=", 0) == 0) return std::stoi(failure.substr(function.size() + 1));
+    }
     if (function != "cuInit" && !initialized) return not_initialized;
     const bool breaks_capture = function == "cuMemAlloc_v2" || function == "cuMemFree_v2" || function == "cuStreamSynchronize" ||
                                 function == "cuModuleLoadDataEx" || function == "cuMemPoolCreate";
@@ -101,8 +105,6 @@ int add_context(Context **context, int device) {
     return success;
 }
 
-unsigned bytes_of(const std::string &type) { return static_cast<unsigned>(std::stoi(type)) / 8; }
-
 }  // namespace
 
 #define ENTER(function) \
@@ -114,6 +116,7 @@ State *sepconv_driver_state() { return &state(); }
 int cuInit(unsigned) {
     ENTER("cuInit");
     if (devices() == 0) return no_device;
+    const std::lock_guard lock(state().mutex);
     initialized = true;
     return success;
 }
@@ -188,7 +191,9 @@ int cuCtxDestroy_v2(Context *context) {
     const std::lock_guard lock(state().mutex);
     std::erase_if(state().memory, [&](const auto &entry) { return entry.second.context == context; });
     std::erase_if(state().modules, [&](const Module *module) { return module->context == context; });
-    return state().contexts.erase(context) == 1 ? success : invalid_context;
+    if (state().contexts.erase(context) == 0) return invalid_context;
+    state().destroyed.push_back(context);
+    return success;
 }
 
 int cuDevicePrimaryCtxRetain(Context **context, int device) {
@@ -242,11 +247,13 @@ int cuCtxGetDevice(int *device) {
     return success;
 }
 
+#ifndef SEPCONV_OLD_DRIVER
 int cuCtxGetId(Context *context, unsigned long long *id) {
     ENTER("cuCtxGetId");
     *id = context->id;
     return success;
 }
+#endif
 
 int cuMemAlloc_v2(std::uint64_t *memory, std::size_t bytes) {
     ENTER("cuMemAlloc_v2");
@@ -258,6 +265,7 @@ int cuMemFree_v2(std::uint64_t memory) {
     return release(memory);
 }
 
+#ifndef SEPCONV_OLD_DRIVER
 int cuMemPoolCreate(void **pool, const void *) {
     ENTER("cuMemPoolCreate");
     if (number("SEPCONV_DRIVER_POOLS", 1) == 0) return not_supported;
@@ -298,6 +306,7 @@ int cuMemFreeAsync(std::uint64_t memory, void *stream) {
     }
     return release(memory);
 }
+#endif
 
 int cuMemcpyHtoDAsync_v2(std::uint64_t to, const void *from, std::size_t bytes, void *stream) {
     ENTER("cuMemcpyHtoDAsync_v2");
@@ -365,9 +374,10 @@ int cuModuleGetFunction(void **function, void *module, const char *name) {
     if (entry == std::string::npos) return not_found;
     auto *added = new Function{of, name, {}};
     const std::string parameters = of->text.substr(entry, of->text.find(')', entry) - entry);
-    const std::regex parameter(R"(\.param \.[usbf](\d+))");
-    for (std::sregex_iterator i(parameters.begin(), parameters.end(), parameter), end; i != end; ++i) {
-        added->sizes.push_back(bytes_of((*i)[1]));
+    // Such as `.param .u32 NAME`.
+    const std::string form = ".param .";
+    for (std::size_t at = parameters.find(form); at != std::string::npos; at = parameters.find(form, at + 1)) {
+        added->sizes.push_back(static_cast<unsigned>(std::stoi(parameters.substr(at + form.size() + 1))) / 8);
     }
     state().functions.push_back(added);
     *function = added;

@@ -49,6 +49,7 @@ struct State {
     std::mutex mutex;
     std::map<std::string, int> calls;  ///< by the function's name
     std::set<Context *> contexts;
+    std::vector<Context *> destroyed;  ///< no new one comes to lie there
     std::map<int, Context *> primary;
     std::map<int, int> primary_uses;
     std::map<const void *, const Context *> streams;
@@ -68,6 +69,6 @@ constexpr const char *state_function = "sepconv_driver_state";
 //     SEPCONV_DRIVER_DEVICES     how many devices there are; 2
 //     SEPCONV_DRIVER_CAPABILITY  their compute capability; 90
 //     SEPCONV_DRIVER_POOLS       0: they have no memory pools
-//     SEPCONV_DRIVER_FAIL        FUNCTION=ERROR: this function returns that error
+//     SEPCONV_DRIVER_FAIL        FUNCTION=ERROR,...: these functions return these errors
 
 }  // namespace sepconv::driver
