@@ -31,7 +31,7 @@ constexpr Ordinal first_device = 0;
 constexpr int multiprocessor_count = 16, capability_major = 75, capability_minor = 76, pools_supported = 115;
 constexpr int dynamic_shared_bytes = 8;
 constexpr int release_threshold = 4;
-constexpr int error_log = 5, error_log_bytes = 6;
+constexpr int max_registers = 0, error_log = 5, error_log_bytes = 6;
 
 // CUmemPoolProps: memory of a device that is not shared with other processes.
 struct PoolProperties {
@@ -260,16 +260,16 @@ public:
         driver_.check("cuStreamSynchronize", driver_.synchronize(stream.handle));
     }
 
-    void load(const char *text, std::size_t) override {
+    void load(const char *text, std::size_t, int most_registers) override {
         const std::lock_guard lock(mutex_);
         if (programs_.contains(text)) return;
         const Current current(*this);
         char log[4096] = "";
-        int options[] = {error_log, error_log_bytes};
-        void *values[] = {log, std::bit_cast<void *>(sizeof log)};
+        int options[] = {error_log, error_log_bytes, max_registers};
+        void *values[] = {log, std::bit_cast<void *>(sizeof log), std::bit_cast<void *>(static_cast<std::intptr_t>(most_registers))};
+        const unsigned count = std::size(options) - (most_registers > 0 ? 0 : 1);
         Module module = nullptr;
-        driver_.check("cuModuleLoadDataEx", driver_.load_module(&module, text, std::size(options), options, values), "{} says: {}", name(),
-                      log);
+        driver_.check("cuModuleLoadDataEx", driver_.load_module(&module, text, count, options, values), "{} says: {}", name(), log);
         programs_[text].module = module;
     }
 

@@ -71,8 +71,10 @@ public:
 
     /// Makes a program ready, PTX or OpenCL C by the device's API. A program is its text's address: it is compiled by the first call and
     /// kept, and later ones do nothing.
-    /// @param text  stays where it is; its last byte is a NUL.
-    virtual void load(const char *text, std::size_t bytes) = 0;
+    /// @param text            stays where it is; its last byte is a NUL.
+    /// @param most_registers  that a thread may have, so that more blocks run at once; 0: as many as the compiler likes. CUDA only.
+    virtual void load(const char *text, std::size_t bytes, int most_registers) = 0;
+    void load(const char *text, std::size_t bytes) { load(text, bytes, 0); }
     virtual void launch(const Launch &launch, Stream stream) = 0;
 
     /// Makes the device's context current on the calling thread, where it is not, and the one before current again at the end. The

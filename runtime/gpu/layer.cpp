@@ -188,7 +188,7 @@ void GpuLayer::launch(Device &device, Stream stream, const Tensor &input, const 
     };
     const Plan plan = this->plan(device, input.shape, {by_vectors(input), by_vectors(output)});
     const OnDevice &weights = weights_on(device);
-    GpuCall call{&device, stream, {}, 0};
+    GpuCall call{&device, stream, {}, 0, 0};
 
     // The product, in the order of its dimensions: (f, x, y, n).
     const auto in_order = [&](const Shape &shape) {
@@ -224,6 +224,7 @@ void GpuLayer::launch(Device &device, Stream stream, const Tensor &input, const 
         DeviceBuffer<2> panel(weights.panel, config_.dtype, {width, depth}, {1, width});
         DeviceBuffer<1> bias(plan.is_partial() ? weights.zeros : weights.bias, Dtype::float32, {width}, {1});
         const auto run_layer = [&](DeviceBuffer<4> &result) {
+            call.most_registers = plan.layer->params.registers;
             const auto quarter = [](const DeviceBuffer<4> &buffer, int i) { return buffer.dimensions[i].stride / lanes; };
             const auto narrow = [](std::int64_t value) { return static_cast<int>(value); };
             plan.layer->layer(&call, image_buffer, taps, panel, bias, narrow(plan.multiplier), narrow(plan.x.stride), narrow(plan.y.stride),
@@ -243,6 +244,7 @@ void GpuLayer::launch(Device &device, Stream stream, const Tensor &input, const 
         slices_shape[0] = images * plan.slices;
         DeviceBuffer<4> slices(sums.memory(), Dtype::float32, in_order(slices_shape), in_order(product_strides));
         run_layer(slices);
+        call.most_registers = 0;
         // Image n's slices lie one behind the other. Dimensions innermost first, whichever the filters' is.
         const std::array<std::int64_t, 4> extents = reversed(product_shape), strides = reversed(product_strides);
         DeviceBuffer<5> partial(sums.memory(), Dtype::float32, {extents[0], extents[1], extents[2], extents[3], plan.slices},
