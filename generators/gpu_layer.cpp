@@ -86,17 +86,17 @@ public:
         const Expr blocks = across * down * images * (whole ? Expr(1) : filter_blocks);
         const Place here = place(block);
 
-        // Beyond the last channel the last one is read, and not used: 0 · infinity would be NaN.
-        const auto from = [&](const Expr &q) {
-            if (vectors) return min(q / gpu_lanes, image_channels / gpu_lanes - 1) * gpu_lanes + q % gpu_lanes;
-            return min(q / multiplier, image_channels - 1);
+        // A depthwise channel is a lane of a group. Beyond the last one it is read, and not used: 0 · infinity would be NaN.
+        const int lanes = vectors ? gpu_lanes : 1;
+        const Expr group = c, groups = depthwise_channels / lanes;
+        const auto from = [&](const Expr &at) {
+            return vectors ? min(at, groups - 1) * lanes + lane : min(at / multiplier, image_channels - 1);
         };
         Func padded("padded");
         const Expr exists = x >= 0 && x < width && y >= 0 && y < height;
-        const Expr used = vectors ? c / gpu_lanes < image_channels / gpu_lanes : c < depthwise_channels;
-        padded(c, x, y, n) = select(
-            used && likely(exists),
-            sepconv::from_memory(input(from(c), likely(clamp(x, 0, width - 1)), likely(clamp(y, 0, height - 1)), n), Float(32)), 0.0f);
+        padded(lane, c, x, y, n) = select(
+            group < groups && likely(exists),
+            sepconv::from_memory(input(from(group), likely(clamp(x, 0, width - 1)), likely(clamp(y, 0, height - 1)), n), Float(32)), 0.0f);
 
         const Expr sx = stride > 0 ? Expr(int(stride)) : Expr(stride_x), sy = stride > 0 ? Expr(int(stride)) : Expr(stride_y);
         const Expr dx = dilation > 0 ? Expr(int(dilation)) : Expr(dilation_x), dy = dilation > 0 ? Expr(int(dilation)) : Expr(dilation_y);
@@ -104,13 +104,13 @@ public:
         const Expr kernel_height = kernel > 0 ? Expr(int(kernel)) : taps.dim(2).extent();
         stages.taps = RDom(0, kernel_width, 0, kernel_height, "window");
         stages.sum = Func("sum"), stages.depthwise = Func("depthwise");
-        stages.sum(c, x, y, block) = 0.0f;
-        const Expr q = c + first_channel(here);
-        stages.sum(c, x, y, block) +=
-            padded(q, (here.column + x) * sx - before_x + stages.taps.x * dx, (here.row + y) * sy - before_y + stages.taps.y * dy,
+        stages.sum(lane, c, x, y, block) = 0.0f;
+        const Expr from_group = group + first_channel(here) / lanes;
+        stages.sum(lane, c, x, y, block) +=
+            padded(lane, from_group, (here.column + x) * sx - before_x + stages.taps.x * dx, (here.row + y) * sy - before_y + stages.taps.y * dy,
                    here.image) *
-            taps(q, stages.taps.x, stages.taps.y);
-        stages.depthwise(c, x, y, block) = stages.sum(c, x, y, block);
+            taps(from_group * lanes + lane, stages.taps.x, stages.taps.y);
+        stages.depthwise(c, x, y, block) = stages.sum(c % lanes, c / lanes, x, y, block);
 
         multiply(tile, here);
 
@@ -210,7 +210,7 @@ private:
     }
 
     // Of a block's slice, in which channels are counted from 0.
-    Expr first_channel(const Place &here) const { return whole ? Expr(0) : here.slice * (chunks * int(chunk)); }
+    Expr first_channel(const Place &here) const { return whole ? Expr(0) : here.slice * chunks * int(chunk); }
 
     void promise() {
         const auto innermost = [&](auto &buffer) {

@@ -11,15 +11,9 @@ namespace sepconv {
 namespace {
 
 constexpr int steps_unrolled = gpu_lanes;  // of the reduction: as many as a thread reads of a pixel at once
-constexpr int shared_outputs = 4;          // neighbouring outputs of the depthwise stage in registers at once, where they share inputs
-
-// The most outputs, up to shared_outputs, that divide a row of the tile.
-int outputs_together(const GpuTile &tile, const GpuLayerForm &form) {
-    int together = form.reuse ? shared_outputs : 1;
-    while (tile.columns % together != 0) together--;
-    if (together == 1 && form.reuse && tile.columns <= 7) together = tile.columns;
-    return together;
-}
+// Neighbouring outputs of the depthwise stage in registers at once, where they share inputs. The last ones of a row of 7 are computed twice:
+// 7 at once take 60 registers more, and give half of a block's threads nothing to do.
+constexpr int shared_outputs = 4;
 
 }  // namespace
 
@@ -101,9 +95,9 @@ void schedule_gpu_layer(const GpuLayerStages &stages, const GpuTile &tile, const
         within.insert(within.end(), {turn, first, second});
         func.reorder(within).gpu_threads(first, second).never_partition_all();
     };
-    const Var c = depthwise.args()[0], x = depthwise.args()[1], y = depthwise.args()[2];
+    const Var sum_lane = sum.args()[0], c = depthwise.args()[0], x = depthwise.args()[1], y = depthwise.args()[2];
     Var c_outer("c_outer"), c_lane("c_lane"), x_outer("x_outer"), x_inner("x_inner");
-    const int together = outputs_together(tile, form);
+    const int together = form.reuse ? shared_outputs : 1, runs = (tile.columns + together - 1) / together;
     depthwise.store_in(MemoryType::GPUShared)
         .bound_extent(c, stages.depth)
         .bound_extent(x, tile.columns)
@@ -116,9 +110,9 @@ void schedule_gpu_layer(const GpuLayerStages &stages, const GpuTile &tile, const
     } else {
         depthwise.align_storage(c, tile.chunk + gpu_lanes).compute_at(product, chunk);
     }
-    const int outputs = form.whole ? 0 : tile.chunk * tile.pixels() / together / (form.vectors ? gpu_lanes : 1);
+    const int outputs = form.whole ? 0 : tile.chunk * runs * tile.rows / (form.vectors ? gpu_lanes : 1);
     if (form.vectors) {
-        depthwise.split(c, c_outer, c_lane, gpu_lanes, even).split(x, x_outer, x_inner, together, even);
+        depthwise.split(c, c_outer, c_lane, gpu_lanes, even).split(x, x_outer, x_inner, together, TailStrategy::ShiftInwards);
         if (form.channels_first) {
             depthwise.fuse(x_outer, y, thread).fuse(thread, c_outer, thread);
         } else {
@@ -126,7 +120,7 @@ void schedule_gpu_layer(const GpuLayerStages &stages, const GpuTile &tile, const
         }
         by_all(depthwise, outputs, {c_lane, x_inner});
         depthwise.vectorize(c_lane).unroll(x_inner);
-        sum.compute_at(depthwise, turn).vectorize(c).unroll(x);
+        sum.compute_at(depthwise, turn).vectorize(sum_lane).unroll(x);
     } else {
         if (form.channels_first) {
             depthwise.fuse(x, y, thread).fuse(thread, c, thread);
@@ -137,9 +131,11 @@ void schedule_gpu_layer(const GpuLayerStages &stages, const GpuTile &tile, const
         sum.compute_at(depthwise, turn);
     }
     sum.store_in(MemoryType::Register).never_partition_all();
-    sum.update().reorder({c, x, stages.taps.x, stages.taps.y});
-    if (form.vectors) sum.update().vectorize(c).unroll(x);
-    if (form.window_unrolled) sum.update().unroll(stages.taps.x).unroll(stages.taps.y);
+    sum.bound_extent(sum_lane, form.vectors ? gpu_lanes : 1).bound_extent(sum.args()[1], 1);
+    sum.update().reorder({sum_lane, sum.args()[1], x, stages.taps.x, stages.taps.y});
+    if (form.vectors) sum.update().vectorize(sum_lane).unroll(x);
+    if (form.window_unrolled) sum.update().unroll(stages.taps.x);
+    if (form.window_unrolled && !form.reuse) sum.update().unroll(stages.taps.y);
 
     if (form.whole) return;
     const Var filter = panel.args()[0], q = panel.args()[1];

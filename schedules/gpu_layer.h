@@ -21,7 +21,7 @@ struct GpuTile {
 constexpr int gpu_lanes = 4;
 
 struct GpuLayerStages {
-    Halide::Func sum;        ///< (c, x, y, block): of the window, at a pixel of the block's tile
+    Halide::Func sum;        ///< (lane, group of channels, x, y, block): of the window, at a pixel of the block's tile
     Halide::Func depthwise;  ///< (c, x, y, block): the same, in shared memory
     Halide::Func pixels;     ///< a thread's values of `depthwise`, (c, pixel, …)
     Halide::Func panel;      ///< (filter, q, block), in shared memory or none
