@@ -60,7 +60,8 @@ std::string explain(const Plan &plan, const LayerConfig &config, const std::stri
         all["shared_bytes"] = plan.shared_bytes;
         all["blocks_at_once"] = plan.blocks_at_once;
         all["depthwise_recomputed"] = plan.recomputed;
-        all["bytes_read"] = plan.bytes_read;
+        all["bytes_moved"] = plan.bytes_moved;
+        all["bytes_uncached"] = plan.bytes_uncached;
         all["bytes_least"] = plan.bytes_least;
         return all.dump(2) + "\n";
     }
@@ -77,7 +78,8 @@ std::string explain(const Plan &plan, const LayerConfig &config, const std::stri
     text += fmt::format("blocks     {}, {} of them at once on a multiprocessor, {} bytes of shared memory each\n", plan.blocks,
                         plan.blocks_at_once, plan.shared_bytes);
     text += fmt::format("depthwise  each result computed {:.3g} times, none of them in memory of the device\n", plan.recomputed);
-    text += fmt::format("memory     {} bytes read by the blocks; input, weights and output are {} bytes\n", plan.bytes_read, plan.bytes_least);
+    text += fmt::format("memory     {} bytes moved, of which {} where the cache keeps the weights; input, weights and output are {}\n",
+                        plan.bytes_moved, plan.bytes_uncached, plan.bytes_least);
     return text;
 }
 

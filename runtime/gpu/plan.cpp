@@ -23,7 +23,9 @@ constexpr int largest_chunk = 32;          // of the table
 constexpr int largest_filters = 128;       // of the table
 constexpr int most_slices = 16;
 constexpr int padding_chunks = 3;          // by which the last slice may be longer than what is left
-constexpr std::int64_t most_shared = 48 * 1024;  // a kernel that does not ask for more gets no more
+constexpr std::int64_t most_shared = 96 * 1024;  // of a block, where the device with the least of it has 99 KiB
+constexpr std::int64_t most_local = 32 * 1024;   // what every device of OpenCL has that is no embedded one
+constexpr double most_of_whole = 1.5;            // bytes of the whole-depth form for each that has to be moved
 constexpr int most_blocks = 32, most_warps = 64;  // of a multiprocessor
 
 Axis make_axis(std::int64_t input, std::int64_t kernel, std::int64_t stride, std::int64_t dilation, Padding padding) {
@@ -88,9 +90,14 @@ void estimate(Plan &plan, const Machine &machine, std::int64_t value_bytes) {
                           (static_cast<double>(p.rows - 1) * static_cast<double>(plan.y.stride) +
                            static_cast<double>((plan.y.kernel - 1) * plan.y.dilation + 1));
     const double of_image = std::min(inputs, static_cast<double>(plan.x.input * plan.y.input)) / static_cast<double>(plan.multiplier);
-    const double weights = static_cast<double>(p.filters) * turns + taps * 4 / static_cast<double>(value_bytes);
-    plan.bytes_read = static_cast<std::int64_t>(static_cast<double>(plan.blocks * depth * value_bytes) * (of_image + weights));
-    plan.cycles = std::max(plan.cycles, static_cast<double>(plan.bytes_read) / bytes_per_cycle);
+    const double of_weights = static_cast<double>(p.filters) * turns + taps * 4 / static_cast<double>(value_bytes);
+    const auto each = static_cast<double>(plan.blocks * depth * value_bytes);
+    const std::int64_t output = value_bytes * plan.batch * plan.x.output * plan.y.output * plan.filters;
+    const std::int64_t weights = value_bytes * plan.depth() * plan.filters + 4 * plan.depth() * plan.x.kernel * plan.y.kernel;
+    plan.bytes_least = value_bytes * plan.batch * plan.x.input * plan.y.input * plan.channels + weights + output;
+    plan.bytes_moved = static_cast<std::int64_t>(each * (of_image + of_weights)) + output;
+    plan.bytes_uncached = std::max(plan.bytes_least, static_cast<std::int64_t>(each * of_image) + weights + output);
+    plan.cycles = std::max(plan.cycles, static_cast<double>(plan.bytes_moved) / bytes_per_cycle);
     if (plan.slices > 1) {
         const auto outputs = static_cast<double>(plan.batch * plan.x.output * plan.y.output * plan.filters);
         plan.cycles += second_kernel + 2 * 4 * outputs * plan.slices / bytes_per_cycle;
@@ -160,7 +167,9 @@ Plan make_plan(const LayerConfig &config, std::int64_t channels, Api api, const 
             if (of_slice * slices > chunks + padding_chunks || of_slice > std::numeric_limits<int>::max() / p.chunk) continue;
             candidate.chunks = static_cast<int>(of_slice);
             estimate(candidate, machine, value_bytes);
-            if (candidate.shared_bytes > most_shared) continue;
+            if (candidate.shared_bytes > (api == Api::cuda ? most_shared : most_local)) continue;
+            // Small tiles of all channels read the image around them once more.
+            if (p.whole && only.row.empty() && static_cast<double>(candidate.bytes_uncached) > most_of_whole * static_cast<double>(candidate.bytes_least)) continue;
             // Of rows that cost the same the one that promises more spares tests that the estimate does not know.
             if (best.layer == nullptr || candidate.cycles < best.cycles ||
                 (candidate.cycles == best.cycles && promises(p) > promises(best.layer->params))) {
@@ -169,9 +178,6 @@ Plan make_plan(const LayerConfig &config, std::int64_t channels, Api api, const 
         }
     }
     if (best.layer == nullptr) throw TargetError(fmt::format("{}: no function is built for this layer", name(api)));
-    const std::int64_t outputs = best.batch * best.x.output * best.y.output * best.filters;
-    best.bytes_least = value_bytes * (best.batch * best.x.input * best.y.input * best.channels + best.depth() * best.filters + outputs) +
-                       4 * best.depth() * best.x.kernel * best.y.kernel;
     return best;
 }
 

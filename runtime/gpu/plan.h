@@ -58,8 +58,9 @@ struct Plan {
     std::int64_t shared_bytes = 0;
     int blocks_at_once = 0;       ///< of a multiprocessor
     double recomputed = 1;        ///< how often each depthwise result is computed
-    std::int64_t bytes_read = 0;  ///< by all blocks together, from whatever level of the memory
-    std::int64_t bytes_least = 0; ///< input, weights and output once
+    std::int64_t bytes_moved = 0;    ///< by all blocks together, from whatever level of the memory, and the output
+    std::int64_t bytes_uncached = 0; ///< the same where only the weights stay in the second level of the cache, which has room for them
+    std::int64_t bytes_least = 0;    ///< input, weights and output once
     double cycles = 0;            ///< by the cost function
     std::string why;
 };
