@@ -388,7 +388,11 @@ void ask_for_cuda() {
     int count = 0;
     driver().check("cuDeviceGetCount", driver().device_count(&count));
     if (count == 0) throw TargetError("expected a device of CUDA, found none");
-    driver().check_capability(first_device);
+    Context context = nullptr;
+    driver().check("cuCtxGetCurrent", driver().get_current(&context));
+    Ordinal ordinal = first_device;
+    if (context != nullptr) driver().check("cuCtxGetDevice", driver().context_device(&ordinal));
+    driver().check_capability(ordinal);
 }
 
 }  // namespace sepconv::gpu

@@ -97,12 +97,6 @@ struct GpuLayer::OnDevice {
     Memory taps = 0, panel = 0, bias = 0, zeros = 0;
 };
 
-// A caller's tensor on the device.
-struct GpuLayer::Tensor {
-    Memory memory;
-    Shape shape, strides;
-};
-
 GpuLayer::GpuLayer(const LayerConfig &config, const Weights &weights, Api api, const Only &only)
     : config_(config), channels_(weights.depthwise_shape[2]), api_(api), only_(only), number_(++layers_made) {
     const std::int64_t multiplier = config.depth_multiplier, depth = channels_ * multiplier, filters = config.filters;
@@ -202,7 +196,8 @@ void GpuLayer::launch(Device &device, Stream stream, const Tensor &input, const 
     const std::int64_t image = elements(product) / plan.batch;
 
     // As many images at once as 32 bits count, of every tensor.
-    const std::int64_t largest = std::max({input.strides[0], output.strides[0], plan.is_partial() ? plan.slices * image : 0,
+    const auto apart = [&](const Tensor &tensor) { return plan.batch > 1 ? tensor.strides[0] : 0; };
+    const std::int64_t largest = std::max({apart(input), apart(output), plan.is_partial() ? plan.slices * image : 0,
                                            span({1, input.shape[1], input.shape[2], input.shape[3]}, input.strides),
                                            span({1, output.shape[1], output.shape[2], output.shape[3]}, output.strides)});
     if (largest > reach) throw ShapeError(fmt::format("input: one image and its strides exceed 2^31 elements (found {})", largest));
