@@ -337,7 +337,7 @@ TEST_F(CudaLayer, RefusesANullPointer) {
 TEST_F(CudaLayer, EnqueuesNothingForAnEmptyBatch) {
     const RandomLayer one = layer_of();
     const Layer layer = on_cuda(one);
-    EXPECT_NO_THROW(layer.enqueue({nullptr, {0, 9, 11, 16}}, {nullptr, {0, 9, 11, 24}}));
+    EXPECT_NO_THROW(layer.enqueue(TensorView<const float>(nullptr, {0, 9, 11, 16}), TensorView<float>(nullptr, {0, 9, 11, 24})));
     EXPECT_TRUE(stand_in().state().launches.empty());
 }
 
@@ -496,6 +496,17 @@ TEST_P(FailingCall, OfAnEnqueueGivesEverythingBack) {
     stand_in().destroy(context);
 }
 
+TEST_F(CudaLayer, WaitsForTheCopyOfItsInputWhereALaunchFails) {
+    const RandomLayer one = layer_of();
+    const Layer layer = on_cuda(one);
+    one.run(layer);
+    const Calls before;
+    const Setting failing("SEPCONV_DRIVER_FAIL", "cuLaunchKernel=2");
+    EXPECT_THROW(one.run(layer), ExecutionError);
+    EXPECT_EQ(Calls().up, before.up + 1);
+    EXPECT_EQ(Calls().waited, before.waited + 1);
+}
+
 // ---- threads
 
 TEST_F(CudaLayer, IsEnqueuedByManyThreadsOnStreamsOfTheirOwn) {
@@ -538,9 +549,23 @@ TEST_F(CudaLayer, TellsItsTargetAndDevice) {
     EXPECT_EQ(layer.target(), "cuda");
     EXPECT_EQ(layer.arithmetic(), Arithmetic::float32);
     EXPECT_THAT(layer.explain(one.input), HasSubstr("on cuda (Stand-in 0)"));
-    EXPECT_EQ(gpus().at(0).target, "cuda");
+}
+
+TEST_F(CudaLayer, IsListedWithTheDeviceThatWouldBeTakenWithoutAContextForIt) {
+    const std::size_t contexts = stand_in().state().contexts.size();
+    ASSERT_EQ(gpus().at(0).target, "cuda");
     EXPECT_EQ(gpus().at(0).device, "Stand-in 0");
     EXPECT_EQ(gpus().at(0).why_not, "");
+    EXPECT_EQ(stand_in().state().contexts.size(), contexts);
+    driver::Context *const context = stand_in().make_context(1);
+    EXPECT_EQ(gpus().at(0).device, "Stand-in 1");
+    stand_in().destroy(context);
+}
+
+TEST_F(CudaLayer, IsListedWithWhatTheDeviceLacks) {
+    const Setting old("SEPCONV_DRIVER_CAPABILITY", "75");
+    EXPECT_EQ(gpus().at(0).device, "");
+    EXPECT_EQ(gpus().at(0).why_not, "Stand-in 0: expected a device of compute capability 8.0 or later, found 7.5");
 }
 
 TEST_F(CudaLayer, RefusesSumsInHalfPrecision) {
