@@ -152,11 +152,11 @@ public:
     }
 
 private:
-    // For OpenCL Halide can't compare vectors strictly. It has no need to: the comparisons come out there as they are written.
+    // For OpenCL Halide can't compare vectors strictly, and makes its min and max of comparisons that are not strict: they lose a NaN.
     Expr clamped(const Expr &sum) const {
         if (!target.value().has_feature(Target::OpenCL)) return sepconv::clamped_stage(sum, low, high);
-        const Expr above = select(sum < low, low, sum);
-        return select(above > high, high, above);
+        const Expr is_nan = (reinterpret<std::int32_t>(sum) & 0x7fffffff) > 0x7f800000;
+        return select(is_nan, sum, max(min(sum, high), low));
     }
 
     sepconv::GpuTile tile() const { return {columns, rows, filters, chunk, thread_pixels, thread_filters}; }

@@ -71,10 +71,14 @@ std::optional<gpu::Api> named_gpu(const std::string &name) {
     return std::nullopt;
 }
 
-void check_gpu(gpu::Api api, Arithmetic arithmetic) {
+void check_sums(gpu::Api api, Arithmetic arithmetic) {
     if (arithmetic != Arithmetic::float32) {
         throw TargetError(fmt::format("arithmetic: expected float32 on {}, found float16", gpu::name(api)));
     }
+}
+
+void check_gpu(gpu::Api api, Arithmetic arithmetic) {
+    check_sums(api, arithmetic);
     if (const std::optional<std::string> reason = gpu::why_not(gpu::name(api))) {
         throw TargetError(fmt::format("target: {}: {}", gpu::name(api), *reason));
     }
@@ -411,6 +415,7 @@ std::string explain_for(const std::string &name, const LayerConfig &config, cons
     for (const gpu::Api api : {gpu::Api::cuda, gpu::Api::opencl}) {
         const std::vector<std::string_view> machine = words_of(name);
         if (!gpu::is_built(api) || std::find(machine.begin(), machine.end(), gpu::name(api)) == machine.end()) continue;
+        check_sums(api, arithmetic);
         return gpu::explain(gpu::make_plan(config, input[config.data_format == DataFormat::channels_first ? 1 : 3], api,
                                            gpu::machine_of(nullptr), input, {}),
                             config, "", input, output, json);
@@ -441,7 +446,7 @@ std::vector<Gpu> gpus() {
     for (const gpu::Api api : {gpu::Api::cuda, gpu::Api::opencl}) {
         if (!gpu::is_built(api)) continue;
         Gpu found{gpu::name(api), {}, gpu::why_not(gpu::name(api)).value_or("")};
-        if (found.why_not.empty()) found.device = (api == gpu::Api::cuda ? gpu::current_cuda_device() : gpu::opencl_device()).name();
+        if (found.why_not.empty()) found.device = gpu::device_name(found.target);
         list.push_back(std::move(found));
     }
     return list;

@@ -372,7 +372,7 @@ Device &current_cuda_device() {
     if (context != nullptr) return device_of(context);
     if (all.primary != nullptr) return device_of(all.primary);
 
-    ask_for_cuda();
+    cuda_device_name();
     driver().check("cuDevicePrimaryCtxRetain", driver().retain_primary(&context, first_device));
     try {
         Device &device = device_of(context);
@@ -384,11 +384,16 @@ Device &current_cuda_device() {
     }
 }
 
-void ask_for_cuda() {
+std::string cuda_device_name() {
     int count = 0;
     driver().check("cuDeviceGetCount", driver().device_count(&count));
     if (count == 0) throw TargetError("expected a device of CUDA, found none");
-    driver().check_capability(first_device);
+    Context context = nullptr;
+    driver().check("cuCtxGetCurrent", driver().get_current(&context));
+    Ordinal ordinal = first_device;
+    if (context != nullptr) driver().check("cuCtxGetDevice", driver().context_device(&ordinal));
+    driver().check_capability(ordinal);
+    return driver().name(ordinal);
 }
 
 }  // namespace sepconv::gpu

@@ -41,15 +41,15 @@ void *Library::get(const char *function) const {
     return found;
 }
 
+std::string device_name(std::string_view api) {
+    if (api == "cuda") return cuda_device_name();
+    if (api == "opencl") return opencl_device_name();
+    throw TargetError(fmt::format("expected cuda or opencl, found {}", api));
+}
+
 std::optional<std::string> why_not(std::string_view api) {
     try {
-        if (api == "cuda") {
-            ask_for_cuda();
-        } else if (api == "opencl") {
-            ask_for_opencl();
-        } else {
-            return fmt::format("expected cuda or opencl, found {}", api);
-        }
+        device_name(api);
         return std::nullopt;
     } catch (const Error &error) {
         return error.what();

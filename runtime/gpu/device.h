@@ -117,4 +117,8 @@ Device &opencl_device();
 /// Why no kernel of "cuda" or "opencl" runs here, or nothing where they do. Makes no context.
 std::optional<std::string> why_not(std::string_view api);
 
+/// The name of the device that "cuda" or "opencl" would take. Makes no context.
+/// @throws TargetError  as the functions above.
+std::string device_name(std::string_view api);
+
 }  // namespace sepconv::gpu

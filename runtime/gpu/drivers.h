@@ -1,6 +1,8 @@
 // How the two APIs are reached: libraries that are opened while the process runs, and functions taken from them by name.
 #pragma once
 
+#include <string>
+
 namespace sepconv::gpu {
 
 /// A shared library, open as long as this lives.
@@ -34,8 +36,9 @@ private:
     void *handle_;
 };
 
+/// The name of the device that would be taken. Makes no context.
 /// @throws TargetError  where the API has no device here that runs the kernels.
-void ask_for_cuda();
-void ask_for_opencl();
+std::string cuda_device_name();
+std::string opencl_device_name();
 
 }  // namespace sepconv::gpu

@@ -83,6 +83,13 @@ private:
     Memory memory_;
 };
 
+void wait_in_spite_of_failures(Device &device, Stream stream) noexcept {
+    try {
+        device.synchronize(stream);
+    } catch (...) {  // NOLINT(bugprone-empty-catch): the failure that led here is the one to report
+    }
+}
+
 }  // namespace
 
 struct GpuLayer::OnDevice {
@@ -95,12 +102,6 @@ struct GpuLayer::OnDevice {
 
     Device &device;
     Memory taps = 0, panel = 0, bias = 0, zeros = 0;
-};
-
-// A caller's tensor on the device.
-struct GpuLayer::Tensor {
-    Memory memory;
-    Shape shape, strides;
 };
 
 GpuLayer::GpuLayer(const LayerConfig &config, const Weights &weights, Api api, const Only &only)
@@ -147,12 +148,17 @@ const GpuLayer::OnDevice &GpuLayer::weights_on(Device &device) const {
         device.upload(memory, values, bytes, {});
     };
     const std::vector<float> zeros(bias_.size(), 0.0f);
-    up(made->taps, taps_.data(), taps_.size() * sizeof(float));
-    up(made->panel, panel_.data(), panel_.size());
-    up(made->bias, bias_.data(), bias_.size() * sizeof(float));
-    up(made->zeros, zeros.data(), zeros.size() * sizeof(float));
-    // Any stream may read them from now on.
-    device.synchronize({});
+    try {
+        up(made->taps, taps_.data(), taps_.size() * sizeof(float));
+        up(made->panel, panel_.data(), panel_.size());
+        up(made->bias, bias_.data(), bias_.size() * sizeof(float));
+        up(made->zeros, zeros.data(), zeros.size() * sizeof(float));
+        // Any stream may read them from now on.
+        device.synchronize({});
+    } catch (...) {
+        wait_in_spite_of_failures(device, {});
+        throw;
+    }
     found = std::move(made);
     return *found;
 }
@@ -202,7 +208,8 @@ void GpuLayer::launch(Device &device, Stream stream, const Tensor &input, const 
     const std::int64_t image = elements(product) / plan.batch;
 
     // As many images at once as 32 bits count, of every tensor.
-    const std::int64_t largest = std::max({input.strides[0], output.strides[0], plan.is_partial() ? plan.slices * image : 0,
+    const auto apart = [&](const Tensor &tensor) { return plan.batch > 1 ? tensor.strides[0] : 0; };
+    const std::int64_t largest = std::max({apart(input), apart(output), plan.is_partial() ? plan.slices * image : 0,
                                            span({1, input.shape[1], input.shape[2], input.shape[3]}, input.strides),
                                            span({1, output.shape[1], output.shape[2], output.shape[3]}, output.strides)});
     if (largest > reach) throw ShapeError(fmt::format("input: one image and its strides exceed 2^31 elements (found {})", largest));
@@ -322,15 +329,20 @@ void GpuLayer::run(const TensorView<const T> &input, const TensorView<T> &output
         each_row(input, [&](const T *row, std::int64_t at, std::int64_t count) { std::copy_n(row, count, gathered.begin() + at); });
         values = gathered.data();
     }
-    device.upload(from.memory(), values, bytes(input.shape), stream);
-    launch(device, stream, {from.memory(), input.shape, TensorView<T>::dense_strides(input.shape)},
-           {to.memory(), output.shape, TensorView<T>::dense_strides(output.shape)});
-    const bool dense = is_dense(output.shape, output.strides);
     // Where something fails the output is left as it was: a failure shows at the latest while all is waited for.
     std::vector<T> results(elements(output.shape));
-    device.download(results.data(), to.memory(), bytes(output.shape), stream);
-    device.synchronize(stream);
-    if (dense) {
+    try {
+        device.upload(from.memory(), values, bytes(input.shape), stream);
+        launch(device, stream, {from.memory(), input.shape, TensorView<T>::dense_strides(input.shape)},
+               {to.memory(), output.shape, TensorView<T>::dense_strides(output.shape)});
+        device.download(results.data(), to.memory(), bytes(output.shape), stream);
+        device.synchronize(stream);
+    } catch (...) {
+        // What was enqueued before the failure may still read the caller's memory, or write here.
+        wait_in_spite_of_failures(device, stream);
+        throw;
+    }
+    if (is_dense(output.shape, output.strides)) {
         std::copy(results.begin(), results.end(), output.data);
     } else {
         each_row(output, [&](T *row, std::int64_t at, std::int64_t count) { std::copy_n(results.begin() + at, count, row); });

@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "gpu/device.h"
 #include "gpu/plan.h"
 #include "sepconv/gpu.h"
 #include "sepconv/layer.h"
@@ -33,16 +34,22 @@ public:
     template <typename T>
     void enqueue(const TensorView<const T> &input, const TensorView<T> &output, Stream stream) const;
 
+    /// A tensor in a device's memory, float or float16 by the config's dtype. Strides count elements; the innermost is 1.
+    struct Tensor {
+        Memory memory;
+        Shape shape, strides;
+    };
+    /// What enqueue() does, on any API's memory. OpenCL's has no addresses: a tensor begins where its memory does.
+    void launch(Device &device, Stream stream, const Tensor &input, const Tensor &output) const;
+
     std::string explain(const Shape &input, const Shape &output, bool json) const;
     Api api() const { return api_; }
 
 private:
     struct OnDevice;
-    struct Tensor;
     Device &device() const;
     const OnDevice &weights_on(Device &device) const;
     Plan plan(const Device &device, const Shape &input, const Access &access) const;
-    void launch(Device &device, Stream stream, const Tensor &input, const Tensor &output) const;
 
     LayerConfig config_;
     std::int64_t channels_;

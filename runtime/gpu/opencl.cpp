@@ -350,6 +350,6 @@ Device &opencl_device() {
     return device;
 }
 
-void ask_for_opencl() { device_to_use(); }
+std::string opencl_device_name() { return device_name_of(device_to_use()); }
 
 }  // namespace sepconv::gpu

@@ -1,5 +1,5 @@
-// Holds every layer of cases.json against the answer stored with it, on every instruction set that this CPU runs. For layers in half
-// precision that is Keras' answer in float64, and Keras' own in float16 is held to the same bound.
+// Holds every layer of cases.json against the answer stored with it, on every instruction set that this CPU runs, and through OpenCL. For
+// layers in half precision that is Keras' answer in float64, and Keras' own in float16 is held to the same bound.
 #include <gtest/gtest.h>
 
 #include <cctype>
@@ -74,6 +74,16 @@ protected:
         if (config.use_bias) weights.bias = array("bias");
         return weights;
     }
+
+    // Runs a layer between values that no run may touch. NaN shows a value that was never written.
+    std::vector<float> run(const Layer &layer, const Execution &how) const {
+        const Array &input = array("input");
+        std::vector<float> guarded(array("output").values.size() + 2, NAN);
+        guarded.front() = guarded.back() = 12345.0F;
+        layer.run({input.values.data(), GetParam().input_shape}, {guarded.data() + 1, GetParam().output_shape}, how);
+        EXPECT_TRUE(guarded.front() == 12345.0F && guarded.back() == 12345.0F) << "values beside the output were overwritten";
+        return {guarded.begin() + 1, guarded.end() - 1};
+    }
 };
 
 TEST_P(Golden, OutputShapeIsThatOfKeras) { EXPECT_EQ(output_shape(config(), GetParam().input_shape), GetParam().output_shape); }
@@ -81,7 +91,7 @@ TEST_P(Golden, OutputShapeIsThatOfKeras) { EXPECT_EQ(output_shape(config(), GetP
 TEST_P(Golden, ComputesWhatKerasComputes) {
     const LayerConfig config = this->config();
     const StoredWeights weights = this->weights(config);
-    const Array &input = array("input"), &expected = array("output");
+    const Array &expected = array("output");
     int targets_run = 0;
     for (const Target &target : targets()) {
         if (!target.runs_here || target.arithmetic != Arithmetic::float32) continue;
@@ -90,21 +100,21 @@ TEST_P(Golden, ComputesWhatKerasComputes) {
         std::vector<float> on_one_thread;
         for (int threads : {1, 2}) {
             SCOPED_TRACE(fmt::format("on {} with {} threads", target.name, threads));
-            // NaN shows a value that was never written; one more element on each side shows what was written too far.
-            std::vector<float> guarded(expected.values.size() + 2, NAN);
-            guarded.front() = guarded.back() = 12345.0F;
-            Execution how;
-            how.threads = threads;
-            layer.run({input.values.data(), GetParam().input_shape}, {guarded.data() + 1, GetParam().output_shape}, how);
-            EXPECT_TRUE(guarded.front() == 12345.0F && guarded.back() == 12345.0F) << "values beside the output were overwritten";
-            const std::vector<float> output(guarded.begin() + 1, guarded.end() - 1);
+            const std::vector<float> output = run(layer, {.threads = threads, .executor = nullptr});
             EXPECT_TRUE(matches(output, expected.values, expected.shape));
             if (threads == 1) on_one_thread = output;
-            EXPECT_TRUE(output.empty() || std::memcmp(output.data(), on_one_thread.data(), output.size() * sizeof(float)) == 0)
-                << "not the same bits as on one thread";
+            EXPECT_TRUE(same_bits(output, on_one_thread)) << "not the same bits as on one thread";
         }
     }
     EXPECT_GT(targets_run, 0) << "no instruction set of this build runs on this CPU";
+}
+
+TEST_P(Golden, OpenCLComputesWhatKerasComputes) {
+    const LayerConfig config = this->config();
+    const StoredWeights weights = this->weights(config);
+    const Array &expected = array("output");
+    const Layer layer(config, weights.view(), "opencl");
+    EXPECT_TRUE(matches(run(layer, {}), expected.values, expected.shape)) << layer.explain(GetParam().input_shape);
 }
 
 class Float16 : public Golden {
@@ -217,6 +227,12 @@ TEST_P(Float16, SumsInFloat16AreWithinTheirBoundOfKerasFloat64) {
         expect_close(Layer(config, weights.view(), target.name, Arithmetic::float16), error);
     }
     if (targets_run == 0) GTEST_SKIP() << "no instruction set of this build computes in float16 on this CPU";
+}
+
+TEST_P(Float16, OpenCLIsKerasFloat64RoundedOnce) {
+    const LayerConfig config = this->config();
+    const StoredWeights weights = this->weights(config);
+    expect_close(Layer(config, weights.view(), "opencl"), float32_error(product()));
 }
 
 std::string test_name(const testing::TestParamInfo<Case> &info) {

@@ -1,20 +1,28 @@
 #!/usr/bin/env python3
 """Holds the CUDA kernels of CMakeLists.txt to what their schedule promises, without a GPU.
 
-    ptx_test.py [TEST...]    with the folder of the compiled layers in SEPCONV_GPU_LAYERS and the path of ptxas in SEPCONV_PTXAS
+    ptx_test.py [TEST...]    with the folder of the compiled layers in SEPCONV_GPU_LAYERS, that of the table's functions in SEPCONV_GPU_ROWS,
+                             the table in SEPCONV_TABLE and the path of ptxas in SEPCONV_PTXAS
 """
+import json
 import os
 import re
 import subprocess
 import tempfile
 import unittest
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 LAYERS = Path(os.environ["SEPCONV_GPU_LAYERS"])
 # Halide's CUDA runtime lets a thread have so many.
 REGISTERS = 64
+# A thread can't have more.
+MOST_REGISTERS = 255
 # With so many in the functions over open strides, a multiprocessor has room for 1280 threads.
 OPEN_REGISTERS = 48
+# Depthwise channels that a thread reads at once; so many more lie between pixels in shared memory.
+LANES = 4
+SHARED_BYTES_OF_EVERY_DEVICE = 48 * 1024
 # What schedules/gpu.cpp promises of every block.
 THREADS, SHARED_BYTES = 128, 32 * 1024
 
@@ -65,15 +73,51 @@ def assemble(path, machine, registers):
 
 
 def launches(path):
-    """(threads, bytes of shared memory) of every kernel that a lowered statement starts."""
+    """(threads, bytes of shared memory or None where they are no number) of every kernel that a lowered statement starts."""
     text = path.read_bytes().decode(errors="replace")
-    calls = re.findall(r'halide_cuda_run\(\S+ "\w+", .*?, (\d+), (\d+), (\d+), ([0-9+* ()]+), \(void \*\)', text)
+    calls = re.findall(r'halide_cuda_run\(\S+ "\w+", .*?, (\d+), (\d+), (\d+), ([^,]+), \(void \*\)', text)
     if not calls:
         raise ValueError(f"{path}: expected calls of halide_cuda_run, found none")
     return [(int(x) * int(y) * int(z), sum_of_products(size)) for x, y, z, size in calls]
 
 
+def rows():
+    """(name, row of the table, type, object, lowered statement) of each function of the table that is compiled for CUDA."""
+    folder = Path(os.environ["SEPCONV_GPU_ROWS"])
+    found = []
+    for row in json.loads(Path(os.environ["SEPCONV_TABLE"]).read_text())["gpu_rows"]:
+        for kind in row.get("cuda_types", row["types"]):
+            name = row["name"] + ("" if kind == "float32" else f"_{kind}")
+            path = folder / f"sepconv_{name}_cuda.o"
+            if not path.exists():
+                raise ValueError(f"{path}: expected a function of the table, found none; build the target sepconv_pipelines")
+            found.append((name, row, kind, path, path.with_suffix(".stmt")))
+    return found
+
+
+def layer_rows():
+    return [row for row in rows() if row[1]["stage"] == "gpu_layer"]
+
+
+def threads_of(params):
+    pixels = params["columns"] * params["rows"]
+    return pixels // params["thread_pixels"] * (params["filters"] // params["thread_filters"])
+
+
+def assembled_rows(machine):
+    """(name, row, what assemble() tells) of each function, with the registers that its threads have by the table."""
+    def assembled(entry):
+        name, row, _, path, _ = entry
+        return name, row, assemble(path, machine, row["params"].get("registers", MOST_REGISTERS))
+
+    # ptxas uses one core, and machines that build have two at least.
+    with ThreadPoolExecutor(2) as pool:
+        return list(pool.map(assembled, rows()))
+
+
 def sum_of_products(text):
+    if re.search("[a-z]", text):
+        return None
     total = 0
     for term in re.sub(r"[ ()]", "", text).split("+"):
         product = 1
@@ -124,6 +168,45 @@ class Ptx(unittest.TestCase):
             with self.subTest(name):
                 # softmax has one for each way to reduce a line, and starts one of them.
                 self.assertEqual(len(launches(statement)), 2 if "softmax" in name else 1)
+                self.assertNotIn(b"halide_device_malloc", statement.read_bytes())
+
+    def check_rows(self, machine):
+        for name, row, kernels in assembled_rows(machine):
+            for kernel, (stack, spilled, registers) in kernels.items():
+                with self.subTest(name, kernel=kernel, machine=machine):
+                    self.assertEqual((stack, spilled), (0, 0))
+                    self.assertLessEqual(registers, row["params"].get("registers", MOST_REGISTERS))
+
+    def test_rows_stay_in_their_registers_on_sm_80(self):
+        self.check_rows("sm_80")
+
+    def test_rows_stay_in_their_registers_on_sm_86(self):
+        self.check_rows("sm_86")
+
+    def test_rows_stay_in_their_registers_on_sm_90(self):
+        self.check_rows("sm_90")
+
+    def test_rows_keep_nothing_in_local_memory(self):
+        for name, _, _, path, _ in rows():
+            with self.subTest(name):
+                self.assertNotRegex(ptx(path), r"(?m)^\s*\.local|\b(ld|st)\.local\b")
+
+    def test_a_row_of_a_layer_is_one_kernel_of_its_tile(self):
+        for name, row, _, _, statement in layer_rows():
+            params = row["params"]
+            with self.subTest(name):
+                (threads, shared), = launches(statement)
+                self.assertEqual(threads, threads_of(params))
+                if shared is None:
+                    self.assertTrue(params.get("whole"), "only the whole depth of a layer has a size that the layer decides")
+                    continue
+                pixels, chunk = params["columns"] * params["rows"], params["chunk"]
+                self.assertEqual(shared, 4 * ((chunk + LANES) * pixels + chunk * params["filters"]))
+                self.assertLessEqual(shared, SHARED_BYTES_OF_EVERY_DEVICE)
+
+    def test_rows_allocate_nothing_of_the_device(self):
+        for name, _, _, _, statement in layer_rows():
+            with self.subTest(name):
                 self.assertNotIn(b"halide_device_malloc", statement.read_bytes())
 
     def test_spilling_is_seen(self):

@@ -294,6 +294,20 @@ TEST(CInterface, ListsTheTargetsOfTheCppInterface) {
     }
 }
 
+TEST(CInterface, ListsTheGpusOfTheCppInterface) {
+    const sepconv_gpu *gpus = nullptr;
+    std::size_t count = 0;
+    ASSERT_EQ(sepconv_gpus(&gpus, &count), SEPCONV_OK);
+    const std::vector<sepconv::Gpu> expected = sepconv::gpus();
+    ASSERT_EQ(count, expected.size());
+    for (std::size_t i = 0; i < count; ++i) {
+        EXPECT_EQ(gpus[i].target, expected[i].target);
+        EXPECT_EQ(gpus[i].device, expected[i].device);
+        EXPECT_EQ(gpus[i].why_not, expected[i].why_not);
+        EXPECT_EQ(expected[i].device.empty(), !expected[i].why_not.empty());
+    }
+}
+
 TEST(CInterface, ListsThePipelinesOfTheCppInterface) {
     const sepconv_pipeline *pipelines = nullptr;
     std::size_t count = 0;
@@ -353,6 +367,59 @@ TEST(CStatus, UnknownTargetIsATargetError) {
     sepconv_layer *layer = nullptr;
     EXPECT_EQ(sepconv_layer_create(config.get(), &weights, "mmx", &layer), SEPCONV_TARGET_ERROR);
     EXPECT_THAT(sepconv_last_error(), HasSubstr("mmx"));
+}
+
+TEST(CStatus, GpuThatDoesNotRunIsATargetErrorThatSaysWhy) {
+    const Config config = config_of();
+    const TwoFilters filters;
+    const sepconv_weights weights = filters.weights();
+    for (const sepconv::Gpu &gpu : sepconv::gpus()) {
+        if (gpu.why_not.empty()) continue;
+        sepconv_layer *layer = nullptr;
+        EXPECT_EQ(sepconv_layer_create(config.get(), &weights, gpu.target.c_str(), &layer), SEPCONV_TARGET_ERROR);
+        EXPECT_EQ(layer, nullptr);
+        EXPECT_THAT(sepconv_last_error(), HasSubstr(gpu.target + ": " + gpu.why_not));
+    }
+}
+
+TEST(CStatus, EnqueueOfALayerOfACpuIsATargetError) {
+    const Config config = config_of();
+    const Layer layer = layer_of(config);
+    const std::vector<float> image(48);
+    std::vector<float> output(8, 7.0F);
+    const sepconv_const_tensor input = {image.data(), {1, 4, 4, 3}, {48, 12, 3, 1}};
+    const sepconv_tensor results = {output.data(), {1, 2, 2, 2}, {8, 4, 2, 1}};
+    EXPECT_EQ(sepconv_layer_enqueue(layer.get(), &input, &results, nullptr), SEPCONV_TARGET_ERROR);
+    EXPECT_THAT(sepconv_last_error(), HasSubstr("expected a layer for cuda"));
+    EXPECT_THAT(output, Each(7.0F));
+}
+
+TEST(CStatus, EnqueueOfHalfPrecisionOfALayerOfACpuIsATargetError) {
+    const Config config = config_of(R"(, "dtype": "float16")");
+    const Layer layer = layer_of(config);
+    const std::vector<std::uint16_t> image(48);
+    std::vector<std::uint16_t> output(8, 7);
+    const sepconv_const_float16_tensor input = {image.data(), {1, 4, 4, 3}, {48, 12, 3, 1}};
+    const sepconv_float16_tensor results = {output.data(), {1, 2, 2, 2}, {8, 4, 2, 1}};
+    EXPECT_EQ(sepconv_layer_enqueue_float16(layer.get(), &input, &results, nullptr), SEPCONV_TARGET_ERROR);
+    EXPECT_THAT(output, Each(7));
+}
+
+TEST(CStatus, EnqueueOfNothingIsAnArgumentError) {
+    const Config config = config_of();
+    const Layer layer = layer_of(config);
+    const sepconv_const_tensor input = {nullptr, {1, 4, 4, 3}, {48, 12, 3, 1}};
+    const sepconv_tensor results = {nullptr, {1, 2, 2, 2}, {8, 4, 2, 1}};
+    EXPECT_EQ(sepconv_layer_enqueue(nullptr, &input, &results, nullptr), SEPCONV_ARGUMENT_ERROR);
+    EXPECT_EQ(sepconv_layer_enqueue(layer.get(), nullptr, &results, nullptr), SEPCONV_ARGUMENT_ERROR);
+    EXPECT_EQ(sepconv_layer_enqueue(layer.get(), &input, nullptr, nullptr), SEPCONV_ARGUMENT_ERROR);
+}
+
+TEST(CStatus, ListOfGpusThatGoesNowhereIsAnArgumentError) {
+    const sepconv_gpu *gpus = nullptr;
+    std::size_t count = 0;
+    EXPECT_EQ(sepconv_gpus(nullptr, &count), SEPCONV_ARGUMENT_ERROR);
+    EXPECT_EQ(sepconv_gpus(&gpus, nullptr), SEPCONV_ARGUMENT_ERROR);
 }
 
 TEST(CStatus, NullHandleIsAnArgumentError) {

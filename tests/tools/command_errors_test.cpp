@@ -287,10 +287,21 @@ TEST_F(CommandError, TargetInTheEnvironmentUnknown) {
                  [] { setenv("SEPCONV_TARGET", "neon", 1); });
 }
 
-TEST_F(CommandError, TargetsThatTheLibraryHasNot) {
-    for (const char *target : {"cuda", "opencl"}) {
-        expect_error(run_layer({"--target", target}),
-                     "sepconv run: --target: ", {"expected one of host", fmt::format("found \"{}\"", target)});
+TEST_F(CommandError, TargetThatTheLibraryHasNot) {
+    expect_error(run_layer({"--target", "metal"}), "sepconv run: --target: ", {"expected one of host", "found \"metal\""});
+}
+
+TEST_F(CommandError, GpuThatDoesNotRunHereSaysWhy) {
+    for (const Gpu &gpu : gpus()) {
+        if (gpu.why_not.empty()) continue;
+        expect_error(run_layer({"--target", gpu.target}),
+                     "sepconv run: --target: ", {"expected one of host", fmt::format("found \"{}\": {}", gpu.target, gpu.why_not)});
+    }
+}
+
+TEST_F(CommandError, GpuComputesNothingInHalfPrecision) {
+    for (const Gpu &gpu : gpus()) {
+        expect_error(run_layer({"--target", gpu.target, "--arithmetic", "float16"}), "sepconv run: --target: ", {"expected one of host"});
     }
 }
 

@@ -10,7 +10,9 @@
 #include <csignal>
 #include <cstdio>
 #include <nlohmann/json.hpp>
+#include <string>
 #include <thread>
+#include <vector>
 
 #include "sepconv/sepconv.h"
 #include "tools/spawned.h"
@@ -133,10 +135,16 @@ TEST_F(Command, RunTakesEveryTargetThatRunsHere) {
     write_layer();
     ASSERT_EQ(run(run_layer({"--target", "host"})).code, 0);
     const Array expected = read_npy(path("y.npy"));
+    std::vector<std::string> names;
     for (const Target &target : targets()) {
-        if (!target.runs_here || target.arithmetic != Arithmetic::float32) continue;
-        SCOPED_TRACE(target.name);
-        ASSERT_EQ(run(run_layer({"--target", target.name})).code, 0);
+        if (target.runs_here && target.arithmetic == Arithmetic::float32) names.push_back(target.name);
+    }
+    for (const Gpu &gpu : gpus()) {
+        if (gpu.why_not.empty()) names.push_back(gpu.target);
+    }
+    for (const std::string &name : names) {
+        SCOPED_TRACE(name);
+        ASSERT_EQ(run(run_layer({"--target", name})).code, 0);
         EXPECT_THAT(read_npy(path("y.npy")).values, testing::Pointwise(testing::FloatNear(1e-4F), expected.values));
     }
 }
@@ -205,6 +213,13 @@ TEST_F(Command, InfoListsEveryTargetAndPipeline) {
     EXPECT_EQ(all["version"], version());
     EXPECT_EQ(all["default_target"], default_target());
     EXPECT_EQ(all["targets"].size(), targets().size());
+    ASSERT_EQ(all["gpus"].size(), gpus().size());
+    for (std::size_t i = 0; i < gpus().size(); ++i) {
+        EXPECT_EQ(all["gpus"][i]["target"], gpus()[i].target);
+        EXPECT_EQ(all["gpus"][i]["runs_here"], gpus()[i].why_not.empty());
+        EXPECT_EQ(all["gpus"][i]["device"].is_null(), !gpus()[i].why_not.empty());
+        EXPECT_EQ(all["gpus"][i]["why_not"].is_null(), gpus()[i].why_not.empty());
+    }
     ASSERT_EQ(all["pipelines"].size(), pipelines().size());
     for (std::size_t i = 0; i < pipelines().size(); ++i) EXPECT_EQ(all["pipelines"][i]["name"], pipelines()[i].name);
 }
@@ -213,6 +228,15 @@ TEST_F(Command, InfoInWordsShowsEveryRowOfTheTable) {
     const Result result = run({"info"});
     ASSERT_EQ(result.code, 0) << result.err;
     for (const Pipeline &row : pipelines()) EXPECT_THAT(result.out, HasSubstr(fmt::format("{:<10} {} ", row.stage, row.name)));
+}
+
+TEST_F(Command, InfoInWordsShowsEveryGpuAndWhyItDoesNotRun) {
+    const Result result = run({"info"});
+    ASSERT_EQ(result.code, 0) << result.err;
+    for (const Gpu &gpu : gpus()) {
+        const std::string state = gpu.why_not.empty() ? "runs on " + gpu.device : "does not run here: " + gpu.why_not;
+        EXPECT_THAT(result.out, HasSubstr(fmt::format("\n{:<10} {:<9} {}\n", "", gpu.target, state)));
+    }
 }
 
 TEST_F(Command, InfoInWordsShowsTheShapeThatReachesALayerOrWhyItIsNotKnown) {
@@ -250,6 +274,22 @@ std::vector<std::string> rows_of(const std::string &json, const std::string &sta
         if (function["stage"] == stage) rows.push_back(function["row"]);
     }
     return rows;
+}
+
+TEST_F(Command, ExplainKnowsTheFunctionsOfGpusThatAreNotHere) {
+    write_layer(R"(, "padding": "same", "dtype": "float16")");
+    for (const Gpu &gpu : gpus()) {
+        for (const std::string &target : {gpu.target, "x86-64-linux-" + gpu.target}) {
+            const Result result = run({"explain", "--config", "layer.json", "--input-shape", "1,60,60,8", "--target", target, "--json"});
+            ASSERT_EQ(result.code, 0) << result.err;
+            EXPECT_EQ(nlohmann::json::parse(result.out)["target"], gpu.target);
+            EXPECT_EQ(rows_of(result.out, "gpu_layer").size(), 1u);
+        }
+        const Result halves = run({"explain", "--config", "layer.json", "--input-shape", "1,60,60,8", "--target", gpu.target,
+                                   "--arithmetic", "float16"});
+        EXPECT_EQ(halves.code, 2);
+        EXPECT_THAT(halves.err, HasSubstr(fmt::format("--arithmetic: expected float32 on {}, found float16", gpu.target)));
+    }
 }
 
 TEST_F(Command, ExplainKnowsTheFunctionsOfOtherMachines) {

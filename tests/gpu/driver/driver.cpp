@@ -42,6 +42,15 @@ int number(const char *variable, int otherwise) {
     return text == nullptr ? otherwise : std::atoi(text);
 }
 
+// The last number of the list is that of all further devices.
+int capability_of(int device) {
+    const char *text = std::getenv("SEPCONV_DRIVER_CAPABILITY");
+    std::istringstream list(text == nullptr ? "90" : text);
+    std::string found;
+    for (int i = 0; i <= device && std::getline(list, found, ','); i++) continue;
+    return std::stoi(found);
+}
+
 int devices() { return number("SEPCONV_DRIVER_DEVICES", 2); }
 
 // Counts the call; the error that it has to fail with, or 0.
@@ -159,7 +168,7 @@ int cuDeviceGetName(char *name, int bytes, int device) {
 int cuDeviceGetAttribute(int *value, int attribute, int device) {
     ENTER("cuDeviceGetAttribute");
     if (device >= devices()) return invalid_device;
-    const int capability = number("SEPCONV_DRIVER_CAPABILITY", 90);
+    const int capability = capability_of(device);
     switch (attribute) {
         case 16:
             *value = 132;
@@ -400,7 +409,7 @@ int cuLaunchKernel(void *function, unsigned grid_x, unsigned grid_y, unsigned gr
     if (here() == nullptr || !is_module(kernel->module) || kernel->module->context != here()) return invalid_context;
     if (!is_of(stream, here())) return invalid_handle;
     if (grid_x * grid_y * grid_z == 0 || block_x * block_y * block_z == 0 || shared_bytes > kernel->shared_bytes) return invalid_value;
-    Launch launch{kernel->name, here(), stream, {grid_x, grid_y, grid_z}, {block_x, block_y, block_z}, shared_bytes, kernel->sizes, {}};
+    Launch launch{kernel->name, kernel->module->text, here(), stream, {grid_x, grid_y, grid_z}, {block_x, block_y, block_z}, shared_bytes, kernel->sizes, {}};
     for (std::size_t i = 0; i < kernel->sizes.size(); i++) {
         std::uint64_t value = 0;
         std::memcpy(&value, arguments[i], kernel->sizes[i]);

@@ -36,6 +36,7 @@ struct Function {
 
 struct Launch {
     std::string kernel;
+    std::string program;  ///< the module's text
     const Context *context = nullptr;
     const void *stream = nullptr;
     std::vector<unsigned> grid, block;
@@ -67,7 +68,7 @@ constexpr const char *state_function = "sepconv_driver_state";
 
 // The environment that it heeds; each is read at every call.
 //     SEPCONV_DRIVER_DEVICES     how many devices there are; 2
-//     SEPCONV_DRIVER_CAPABILITY  their compute capability; 90
+//     SEPCONV_DRIVER_CAPABILITY  their compute capability, or that of each: 75,80; 90
 //     SEPCONV_DRIVER_POOLS       0: they have no memory pools
 //     SEPCONV_DRIVER_FAIL        FUNCTION=ERROR,...: these functions return these errors
 
