@@ -30,9 +30,10 @@ public:
         sum(q, x, y, n) += select(inside, pixel, 0.0f) * taps(q % int(multiplier), q / int(multiplier), tap.x, tap.y);
         output(q, x, y, n) = sum(q, x, y, n);
 
+        const int row = int(channels) * int(width);
         input.dim(0).set_bounds(0, channels).dim(1).set_bounds(0, width).dim(2).set_bounds(0, height).dim(3).set_min(0);
-        input.dim(1).set_stride(channels).dim(2).set_stride(channels * width).dim(3).set_stride(channels * width * height);
-        const int depth = channels * multiplier, columns = extent(width), rows = extent(height);
+        input.dim(1).set_stride(channels).dim(2).set_stride(row).dim(3).set_stride(row * int(height));
+        const int depth = this->depth(), columns = extent(width), rows = extent(height);
         taps.dim(0).set_bounds(0, multiplier).dim(1).set_bounds(0, channels).dim(2).set_bounds(0, kernel).dim(3).set_bounds(0, kernel);
         output.dim(0).set_bounds(0, depth).dim(1).set_bounds(0, columns).dim(2).set_bounds(0, rows).dim(3).set_min(0);
         output.dim(1).set_stride(depth).dim(2).set_stride(depth * columns).dim(3).set_stride(depth * columns * rows);
@@ -42,7 +43,7 @@ public:
         // A thread has four channels, which it reads and writes at once, of neighbouring pixels, which share the weights; a warp's channels lie
         // beside each other.
         constexpr int lanes = 4, together = 2, most_channel_threads = 32, threads = 128;
-        const int depth = channels * multiplier;
+        const int depth = this->depth();
         _halide_user_assert(depth % lanes == 0) << "channels: expected a multiple of " << lanes << " with the multiplier, found " << depth << "\n";
         int channel_threads = 1;
         while (channel_threads * 2 <= most_channel_threads && channel_threads * lanes < depth) channel_threads *= 2;
@@ -65,6 +66,7 @@ public:
     }
 
 private:
+    int depth() const { return int(channels) * int(multiplier); }
     int extent(int size) const { return (size + stride - 1) / stride; }
 
     Func sum{"sum"};
