@@ -14,14 +14,12 @@ public:
     GeneratorParam<int> height{"height", 1, 1, 1 << 20}, width{"width", 1, 1, 1 << 20};
     GeneratorParam<int> channels{"channels", 1, 1, 1 << 20}, multiplier{"multiplier", 1, 1, 1 << 10};
 
-    Input<Buffer<float, 4>> input{"input"};  ///< (c, x, y, n), dense
-    Input<Buffer<float, 4>> taps{"taps"};    ///< (multiplier, c, x, y), Keras' own layout
+    Input<Buffer<float, 4>> input{"input"};     ///< (c, x, y, n), dense
+    Input<Buffer<float, 4>> taps{"taps"};       ///< (multiplier, c, x, y), Keras' own layout
     Output<Buffer<float, 4>> output{"output"};  ///< (c * multiplier, x, y, n), with padding `same`
 
     void generate() {
-        auto zeros_before = [&](int size) {
-            return std::max(0, (extent(size) - 1) * stride + (kernel - 1) * dilation + 1 - size) / 2;
-        };
+        auto zeros_before = [&](int size) { return std::max(0, (extent(size) - 1) * stride + (kernel - 1) * dilation + 1 - size) / 2; };
         const RDom tap(0, int(kernel), 0, int(kernel));
         const Expr i = x * int(stride) + tap.x * int(dilation) - zeros_before(width);
         const Expr j = y * int(stride) + tap.y * int(dilation) - zeros_before(height);
@@ -40,14 +38,16 @@ public:
     }
 
     void schedule() {
-        // A thread has four channels, which it reads and writes at once, of neighbouring pixels, which share the weights; a warp's channels lie
-        // beside each other.
+        // A thread has four channels, which it reads and writes at once, of neighbouring pixels, which share the weights; a warp's channels
+        // lie beside each other.
         constexpr int lanes = 4, together = 2, most_channel_threads = 32, threads = 128;
         const int depth = this->depth();
-        _halide_user_assert(depth % lanes == 0) << "channels: expected a multiple of " << lanes << " with the multiplier, found " << depth << "\n";
+        _halide_user_assert(depth % lanes == 0)
+            << "channels: expected a multiple of " << lanes << " with the multiplier, found " << depth << "\n";
         int channel_threads = 1;
         while (channel_threads * 2 <= most_channel_threads && channel_threads * lanes < depth) channel_threads *= 2;
-        Var lane("lane"), vector("vector"), thread("thread"), channel_block("channel_block"), pixel("pixel"), run("run"), run_thread("run_thread");
+        Var lane("lane"), vector("vector"), thread("thread"), channel_block("channel_block"), pixel("pixel"), run("run"),
+            run_thread("run_thread");
         Var run_block("run_block"), image("image");
         Func(output)
             .split(q, vector, lane, lanes, TailStrategy::GuardWithIf)

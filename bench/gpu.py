@@ -62,10 +62,15 @@ def captured(candidate):
 
     def capture(count):
         graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph, stream=stream, capture_error_mode="thread_local"):
-            for _ in range(count):
-                candidate.call()
+        with torch.cuda.stream(stream):
+            graph.capture_begin(capture_error_mode="thread_local")
+            try:
+                for _ in range(count):
+                    candidate.call()
+            finally:
+                graph.capture_end()
         graph.replay()  # the first one brings it to the device
+        torch.cuda.synchronize()
         return graph
 
     few = capture(FEW_CALLS)
@@ -169,20 +174,29 @@ def limits():
 
 # ---- the command
 
+def asked(function, *arguments):
+    """A number that the driver answers with."""
+    answer = ctypes.c_int()
+    code = getattr(ctypes.CDLL("libcuda.so.1"), function)(ctypes.byref(answer), *arguments)
+    if code != 0:
+        raise SystemExit(f"gpu: {function} failed with {code}")
+    return answer.value
+
+
 def driver_version():
     try:
-        asked = ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"]
-        return subprocess.run(asked, check=True, capture_output=True, text=True).stdout.split()[0]
+        command = ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"]
+        return subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()[0]
     except (OSError, subprocess.CalledProcessError, IndexError):
-        version = ctypes.c_int()
-        ctypes.CDLL("libcuda.so.1").cuDriverGetVersion(ctypes.byref(version))
-        return f"for CUDA {version.value // 1000}.{version.value % 1000 // 10}"
+        version = asked("cuDriverGetVersion")
+        return f"for CUDA {version // 1000}.{version % 1000 // 10}"
 
 
 def device():
+    l2_cache_size = 38  # CU_DEVICE_ATTRIBUTE_L2_CACHE_SIZE; which older PyTorch does not know
     found = torch.cuda.get_device_properties(0)
     return {"name": found.name, "capability": f"{found.major}.{found.minor}", "multiprocessors": found.multi_processor_count,
-            "memory_bytes": found.total_memory, "l2_bytes": found.L2_cache_size, "driver": driver_version()}
+            "memory_bytes": found.total_memory, "l2_bytes": asked("cuDeviceGetAttribute", l2_cache_size, 0), "driver": driver_version()}
 
 
 def layers_of(options):

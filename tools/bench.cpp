@@ -285,10 +285,11 @@ void bench(const Options &options, const std::vector<std::string> &extras) {
                      !options.layer.layer.empty() || !options.input_shape.empty();
     const std::string taken = target.empty() ? default_target(arithmetic) : target;
     if (is_gpu(taken)) {
-        std::fprintf(stderr,
-                     "sepconv bench: note: %s: a time is that of a call with tensors of the host, the copies to the device and back included; "
-                     "bench/gpu of the source tree measures what the device takes\n",
-                     taken.c_str());
+        std::fprintf(
+            stderr,
+            "sepconv bench: note: %s: a time is that of a call with tensors of the host, the copies to the device and back included; "
+            "bench/gpu of the source tree measures what the device takes\n",
+            taken.c_str());
     }
     for (const ShapedLayer &layer : own ? from_options(options) : from_table(options)) {
         // Belongs to Google Benchmark from here on. NOLINTNEXTLINE(clang-analyzer-cplusplus.NewDeleteLeaks)

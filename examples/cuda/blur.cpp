@@ -1,6 +1,6 @@
 // Blurs a picture and turns it grey on an NVIDIA GPU: the layer of examples/link on tensors that are in the device's memory, enqueued on a
-// stream of the program's own, and the same layer compiled for this picture. Both are compared with what the CPU computes. Ends with 77 where
-// there is no device.
+// stream of the program's own, and the same layer compiled for this picture. Both are compared with what the CPU computes. Ends with 77
+// where there is no device.
 #include <cuda_runtime_api.h>
 
 #include <algorithm>
