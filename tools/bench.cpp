@@ -6,6 +6,7 @@
 #include <array>
 #include <cerrno>
 #include <chrono>
+#include <cstdio>
 #include <filesystem>
 #include <fstream>
 #include <iostream>
@@ -141,7 +142,7 @@ StoredWeights random_weights(const ShapedLayer &layer) {
     return weights;
 }
 
-// The counters that every layer has. `least_time` is taken out again by the reporters.
+// A counter that every layer has and the reporters take out again.
 constexpr const char *least_time = "least_time";
 
 // What the benchmark asks of a Layer.
@@ -150,6 +151,11 @@ struct Way {
     Arithmetic arithmetic;
     int threads;
 };
+
+bool is_gpu(const std::string &target) {
+    const std::vector<Gpu> known = gpus();
+    return std::any_of(known.begin(), known.end(), [&](const Gpu &gpu) { return gpu.target == target; });
+}
 
 template <typename T>
 void time_layer(benchmark::State &state, const ShapedLayer &shaped, const Way &way) {
@@ -164,23 +170,27 @@ void time_layer(benchmark::State &state, const ShapedLayer &shaped, const Way &w
         layer.run(TensorView<const T>(input.data(), shaped.input), TensorView<T>(output.data(), output_extents), {.threads = threads});
     };
 
+    run();  // allocates the scratch, or brings the weights to the device
+    // A GPU's run contains copies, so that neither a peak nor the memory's bandwidth is its limit.
+    const bool on_gpu = is_gpu(layer.target());
     const int peak_threads = threads == 0 ? static_cast<int>(std::max(1U, std::thread::hardware_concurrency())) : threads;
     constexpr int peak_repetitions = 200;  // a millisecond
-    run();                                 // allocates the scratch
-    double peak = bench::peak(layer.target(), peak_repetitions, peak_threads);
+    const auto measured_peak = [&] { return on_gpu ? 0 : bench::peak(layer.target(), peak_repetitions, peak_threads); };
+    double peak = measured_peak();
     double least = std::numeric_limits<double>::infinity();
     for ([[maybe_unused]] auto _ : state) {
         const auto start = std::chrono::steady_clock::now();
         run();
         least = std::min(least, std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
     }
-    peak = std::max(peak, bench::peak(layer.target(), peak_repetitions, peak_threads));
+    peak = std::max(peak, measured_peak());
 
     const double gflops = bench::operations(shaped) / least / 1e9;
-    const std::size_t elements = input.size() + output.size() + weights.depthwise_kernel.values.size() +
-                                 weights.pointwise_kernel.values.size() + weights.bias.values.size();
     state.counters[least_time] = least;
     state.counters["gflops"] = gflops;
+    if (on_gpu) return;
+    const std::size_t elements = input.size() + output.size() + weights.depthwise_kernel.values.size() +
+                                 weights.pointwise_kernel.values.size() + weights.bias.values.size();
     state.counters["peak_gflops"] = peak;
     state.counters["share_of_peak"] = gflops / peak;
     state.counters["bytes_per_second"] = static_cast<double>(elements * sizeof(T)) / least;
@@ -273,12 +283,20 @@ void bench(const Options &options, const std::vector<std::string> &extras) {
     const std::string target = checked_target(options.layer.target, arithmetic);
     const bool own = !options.layer.config.empty() || !options.layer.model.empty() || !options.layer.model_weights.empty() ||
                      !options.layer.layer.empty() || !options.input_shape.empty();
+    const std::string taken = target.empty() ? default_target(arithmetic) : target;
+    if (is_gpu(taken)) {
+        std::fprintf(
+            stderr,
+            "sepconv bench: note: %s: a time is that of a call with tensors of the host, the copies to the device and back included; "
+            "bench/gpu of the source tree measures what the device takes\n",
+            taken.c_str());
+    }
     for (const ShapedLayer &layer : own ? from_options(options) : from_table(options)) {
         // Belongs to Google Benchmark from here on. NOLINTNEXTLINE(clang-analyzer-cplusplus.NewDeleteLeaks)
         benchmark::internal::RegisterBenchmarkInternal(new LayerBenchmark(layer, {target, arithmetic, threads}));
     }
     benchmark::AddCustomContext("sepconv_version", version());
-    benchmark::AddCustomContext("target", target.empty() ? default_target(arithmetic) : target);
+    benchmark::AddCustomContext("target", taken);
     benchmark::AddCustomContext("threads", options.threads);
     const std::unique_ptr<benchmark::BenchmarkReporter> display =
         options.json ? std::unique_ptr<benchmark::BenchmarkReporter>(std::make_unique<Least<benchmark::JSONReporter>>())

@@ -104,6 +104,17 @@ TEST_F(Bench, ContextNamesTheTarget) {
     EXPECT_EQ(json::parse(result.out)["context"]["target"], "sse41");
 }
 
+TEST_F(Bench, GpuIsHeldAgainstNoLimitOfTheCpuAndItsCopiesAreTold) {
+    const Result result = run({"bench", "--benchmark_filter=fer", briefly, "--target", "opencl", "--json"});
+    ASSERT_EQ(result.code, 0) << result.err;
+    EXPECT_THAT(result.err, HasSubstr("note: opencl: a time is that of a call with tensors of the host, the copies"));
+    const json found = json::parse(result.out);
+    EXPECT_EQ(found["context"]["target"], "opencl");
+    const json layer = found["benchmarks"][0];
+    EXPECT_THAT(operations(layer), about(2.0 * 60 * 60 * 8 * (9 + 16)));
+    for (const char *of_a_cpu : {"peak_gflops", "share_of_peak", "bytes_per_second"}) EXPECT_FALSE(layer.contains(of_a_cpu)) << of_a_cpu;
+}
+
 TEST_F(Bench, OutFileHoldsTheSameFigures) {
     const json found = benchmarks({"--benchmark_filter=fer", "--benchmark_out=figures.json"});
     EXPECT_EQ(json::parse(read("figures.json"))["benchmarks"], found);
