@@ -106,10 +106,9 @@ public:
         stages.sum = Func("sum"), stages.depthwise = Func("depthwise");
         stages.sum(lane, c, x, y, block) = 0.0f;
         const Expr from_group = group + first_channel(here) / lanes;
-        stages.sum(lane, c, x, y, block) +=
-            padded(lane, from_group, (here.column + x) * sx - before_x + stages.taps.x * dx, (here.row + y) * sy - before_y + stages.taps.y * dy,
-                   here.image) *
-            taps(from_group * lanes + lane, stages.taps.x, stages.taps.y);
+        stages.sum(lane, c, x, y, block) += padded(lane, from_group, (here.column + x) * sx - before_x + stages.taps.x * dx,
+                                                   (here.row + y) * sy - before_y + stages.taps.y * dy, here.image) *
+                                            taps(from_group * lanes + lane, stages.taps.x, stages.taps.y);
         stages.depthwise(c, x, y, block) = stages.sum(c % lanes, c / lanes, x, y, block);
 
         multiply(tile, here);
@@ -132,13 +131,12 @@ public:
         at.where((vectors ? filter : filter + at[0]) < output_filters);
         at.where(column < output_width);
         at.where(row < output_height);
-        const Expr sum =
-            whole ? stages.product(at[0], at[1], at[2], filter_thread, pixel_thread, at[5], at[6]) : stages.product(at[0], at[1], at[2], at[6]);
+        const Expr sum = whole ? stages.product(at[0], at[1], at[2], filter_thread, pixel_thread, at[5], at[6])
+                               : stages.product(at[0], at[1], at[2], at[6]);
         const auto within = [](const Expr &i, const Expr &extent) { return unsafe_promise_clamped(i, 0, extent - 1); };
         output(f, x, y, n) = undef(output.type());
         output(within(filter + at[0], output_filters), within(column, output_width), within(row, output_height),
-               within(there.image * slices + there.slice, images)) =
-            sepconv::to_memory(clamped(sum), output.type());
+               within(there.image * slices + there.slice, images)) = sepconv::to_memory(clamped(sum), output.type());
 
         promise();
     }
@@ -180,7 +178,8 @@ private:
     void multiply(const sepconv::GpuTile &tile, const Place &here) {
         const Expr depth = chunks * tile.chunk;
         const Expr pixel = pixel_of(p, pixel_thread);
-        stages.pixels = Func("pixels"), stages.panel = Func("panel_chunk"), stages.weights = Func("weights"), stages.product = Func("product");
+        stages.pixels = Func("pixels"), stages.panel = Func("panel_chunk"), stages.weights = Func("weights"),
+        stages.product = Func("product");
         stages.pixels(c, p, pixel_thread, block) = stages.depthwise(c, pixel % tile.columns, pixel / tile.columns, block);
         // The blocks, or with all channels at once the turns, decide on the filters.
         const Var by = whole ? filters_at : block;
@@ -204,7 +203,8 @@ private:
         stages.steps = RDom(0, depth, 0, inner_threads(), 0, tile.threads() / inner_threads(), "steps");
         const Expr q = stages.steps.x;
         stages.product(sums) = undef<float>();
-        stages.product(sums) = bias_of(filters_of(stages.threads.x, stages.threads.y)) + cast<float>(0 * pixels_of(stages.threads.x, stages.threads.y));
+        stages.product(sums) =
+            bias_of(filters_of(stages.threads.x, stages.threads.y)) + cast<float>(0 * pixels_of(stages.threads.x, stages.threads.y));
         stages.product(sums) += stages.pixels(q, p, pixels_of(stages.steps.y, stages.steps.z), block) *
                                 stages.weights(lane, vector, filters_of(stages.steps.y, stages.steps.z), q, by);
     }
@@ -221,8 +221,10 @@ private:
         innermost(input);
         innermost(output);
         if (vectors) {
-            input.dim(1).set_stride(input_x * gpu_lanes), input.dim(2).set_stride(input_y * gpu_lanes), input.dim(3).set_stride(input_n * gpu_lanes);
-            output.dim(1).set_stride(output_x * gpu_lanes), output.dim(2).set_stride(output_y * gpu_lanes), output.dim(3).set_stride(output_n * gpu_lanes);
+            input.dim(1).set_stride(input_x * gpu_lanes), input.dim(2).set_stride(input_y * gpu_lanes),
+                input.dim(3).set_stride(input_n * gpu_lanes);
+            output.dim(1).set_stride(output_x * gpu_lanes), output.dim(2).set_stride(output_y * gpu_lanes),
+                output.dim(3).set_stride(output_n * gpu_lanes);
             input.set_host_alignment(gpu_lanes * input.type().bytes());
             output.set_host_alignment(gpu_lanes * output.type().bytes());
         }

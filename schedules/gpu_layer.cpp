@@ -11,8 +11,8 @@ namespace sepconv {
 namespace {
 
 constexpr int steps_unrolled = gpu_lanes;  // of the reduction: as many as a thread reads of a pixel at once
-// Neighbouring outputs of the depthwise stage in registers at once, where they share inputs. The last ones of a row of 7 are computed twice:
-// 7 at once take 60 registers more, and give half of a block's threads nothing to do.
+// Neighbouring outputs of the depthwise stage in registers at once, where they share inputs. The last ones of a row of 7 are computed
+// twice: 7 at once take 60 registers more, and give half of a block's threads nothing to do.
 constexpr int shared_outputs = 4;
 
 }  // namespace
@@ -42,7 +42,10 @@ void schedule_gpu_layer(const GpuLayerStages &stages, const GpuTile &tile, const
 
     const std::vector<Var> of_product = product.args();
     const Var p_lane = of_product[0], p_vector = of_product[1], p_pixel = of_product[2];
-    product.store_in(MemoryType::Register).bound_extent(p_lane, gpu_lanes).bound_extent(p_vector, vectors).bound_extent(p_pixel, tile.thread_pixels);
+    product.store_in(MemoryType::Register)
+        .bound_extent(p_lane, gpu_lanes)
+        .bound_extent(p_vector, vectors)
+        .bound_extent(p_pixel, tile.thread_pixels);
     for (std::size_t i = 3; i < of_product.size(); i++) product.bound_extent(of_product[i], 1);
     product.never_partition_all();
     const auto in_registers = [&](Stage stage) { stage.vectorize(p_lane).unroll(p_vector).unroll(p_pixel); };
@@ -50,7 +53,10 @@ void schedule_gpu_layer(const GpuLayerStages &stages, const GpuTile &tile, const
     if (form.whole) {
         product.compute_at(output, inner);
         in_registers(product);
-        product.update().split(stages.steps.x, steps, step, steps_unrolled, guard).reorder({p_lane, p_vector, p_pixel, step, steps}).unroll(step);
+        product.update()
+            .split(stages.steps.x, steps, step, steps_unrolled, guard)
+            .reorder({p_lane, p_vector, p_pixel, step, steps})
+            .unroll(step);
         in_registers(product.update());
     } else {
         product.compute_at(output, block_filters);

@@ -7,8 +7,8 @@ namespace sepconv {
 
 /// What a block of threads computes, and how its threads share it.
 struct GpuTile {
-    int columns, rows, filters;         ///< of the output
-    int chunk;                          ///< depthwise channels in shared memory at once, or where all of them are, of which these are a multiple
+    int columns, rows, filters;  ///< of the output
+    int chunk;                   ///< depthwise channels in shared memory at once, or where all of them are, of which these are a multiple
     int thread_pixels, thread_filters;  ///< whose sums a thread has in registers
 
     int pixels() const { return columns * rows; }
@@ -29,8 +29,8 @@ struct GpuLayerStages {
     Halide::Func product;    ///< (lane, vector, pixel, …): a thread's sums
     Halide::Func output;     ///< an update over `points`
     Halide::RDom taps;
-    Halide::RDom threads;    ///< (inner, outer) of the first update of `product`, where a chunk is in shared memory
-    Halide::RDom steps;      ///< over the depthwise channels, then (inner, outer)
+    Halide::RDom threads;  ///< (inner, outer) of the first update of `product`, where a chunk is in shared memory
+    Halide::RDom steps;    ///< over the depthwise channels, then (inner, outer)
     /// (lane, vector, pixel, inner thread, outer thread, turn of the filters, block)
     Halide::RDom points;
     Halide::Expr depth;  ///< depthwise channels in shared memory
@@ -38,11 +38,11 @@ struct GpuLayerStages {
 
 struct GpuLayerForm {
     bool channels_first;
-    bool whole;           ///< all depthwise channels are in shared memory at once
-    bool vectors;         ///< the image is read by gpu_lanes channels
-    bool vector_stores;   ///< and the output so written
-    bool reuse;           ///< neighbouring outputs share what they read
-    bool window_unrolled; ///< its size is known
+    bool whole;            ///< all depthwise channels are in shared memory at once
+    bool vectors;          ///< the image is read by gpu_lanes channels
+    bool vector_stores;    ///< and the output so written
+    bool reuse;            ///< neighbouring outputs share what they read
+    bool window_unrolled;  ///< its size is known
 };
 
 void schedule_gpu_layer(const GpuLayerStages &stages, const GpuTile &tile, const GpuLayerForm &form);

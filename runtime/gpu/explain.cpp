@@ -67,11 +67,12 @@ std::string explain(const Plan &plan, const LayerConfig &config, const std::stri
     }
     const auto shape = [](const Shape &s) { return fmt::format("({}, {}, {}, {})", s[0], s[1], s[2], s[3]); };
     const std::string types = config.dtype == Dtype::float32 ? "" : fmt::format(", {} computed in float32", sepconv::name(config.dtype));
-    std::string text = fmt::format("{}{} on {}{}\n", format, types, name(plan.layer->api), where.empty() ? "" : fmt::format(" ({})", where));
+    std::string text =
+        fmt::format("{}{} on {}{}\n", format, types, name(plan.layer->api), where.empty() ? "" : fmt::format(" ({})", where));
     text += fmt::format("input {} -> output {}, {:.3g} operations\n", shape(input), shape(output), operations);
     for (const Function &function : functions) {
-        text += fmt::format("{:<10} {:<28} {}\n{:<39} because: {}\n", name(function.row->stage), function.row->name, function.row->covers, "",
-                            function.why);
+        text += fmt::format("{:<10} {:<28} {}\n{:<39} because: {}\n", name(function.row->stage), function.row->name, function.row->covers,
+                            "", function.why);
     }
     text += fmt::format("tile       {} rows x {} columns x {} filters for {} threads, {} pixels x {} filters each\n", p.rows, p.columns,
                         p.filters, p.threads(), p.thread_pixels, p.thread_filters);
