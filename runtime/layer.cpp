@@ -242,7 +242,7 @@ struct Layer::Packed {
     const BuiltTarget *target;  ///< null where it runs on a GPU
     std::string target_name;
     PackedWeights weights;
-    std::uint64_t id;  ///< of this layer alone, in the whole process
+    std::uint64_t id;                       ///< of this layer alone, in the whole process
     std::unique_ptr<gpu::GpuLayer> on_gpu;  ///< it has the weights then
 
     // The plan for a shape; from the calling thread's few last ones where it is there, so that a run allocates nothing.
@@ -290,7 +290,8 @@ struct Layer::Packed {
     template <typename T>
     void enqueue(const TensorView<const T> &input, const TensorView<T> &output, CudaStream stream) const {
         if (on_gpu == nullptr) {
-            throw TargetError(fmt::format("target: expected a layer for cuda to run on memory of the device, found one for {}", target_name));
+            throw TargetError(
+                fmt::format("target: expected a layer for cuda to run on memory of the device, found one for {}", target_name));
         }
         if (check(input, output)) on_gpu->enqueue(input, output, {stream.handle});
     }
@@ -333,8 +334,8 @@ Layer::Layer(const LayerConfig &config, const Weights &weights, const std::strin
     const std::int64_t channels = weights.depthwise_shape[2];
     if (const std::optional<gpu::Api> api = named_gpu(target)) {
         check_gpu(*api, arithmetic);
-        packed_ = std::make_shared<const Packed>(Packed{config, channels, nullptr, gpu::name(*api), {}, ++layers_made,
-                                                        std::make_unique<gpu::GpuLayer>(config, rounded.view(), *api)});
+        packed_ = std::make_shared<const Packed>(Packed{
+            config, channels, nullptr, gpu::name(*api), {}, ++layers_made, std::make_unique<gpu::GpuLayer>(config, rounded.view(), *api)});
         return;
     }
     const BuiltTarget &chosen = choose_target(target, arithmetic);

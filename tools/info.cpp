@@ -134,7 +134,8 @@ std::string machine_text() {
         title = "";
     }
     for (const Gpu &gpu : gpus()) {
-        text += fmt::format("{:<10} {:<9} {}\n", title, gpu.target, gpu.why_not.empty() ? "runs on " + gpu.device : "does not run here: " + gpu.why_not);
+        text += fmt::format("{:<10} {:<9} {}\n", title, gpu.target,
+                            gpu.why_not.empty() ? "runs on " + gpu.device : "does not run here: " + gpu.why_not);
         title = "";
     }
     return text;

@@ -125,7 +125,8 @@ std::string checked_target(const std::string &name, Arithmetic arithmetic) {
         if (gpu.target == name) why = fmt::format(": {}", gpu.why_not);
         if (gpu.why_not.empty()) here += ", " + gpu.target;
     }
-    throw UsageError(fmt::format("--target: expected one of {}, found \"{}\"{}", here, name, built ? ", which this CPU does not run" : why));
+    throw UsageError(
+        fmt::format("--target: expected one of {}, found \"{}\"{}", here, name, built ? ", which this CPU does not run" : why));
 }
 
 void require_option(const char *option, const std::string &value, const char *what) {

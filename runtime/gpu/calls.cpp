@@ -63,7 +63,8 @@ int sepconv_gpu_initialize_kernels(void *user_context, void **state, const char 
     std::atomic_ref(*state).store(const_cast<char *>(text), std::memory_order_relaxed);
     GpuCall &call = call_of(user_context);
     if (call.status != 0) return call.status;
-    return guarded(call, halide_error_code_gpu_device_error, [&] { call.device->load(text, static_cast<std::size_t>(bytes), call.most_registers); });
+    return guarded(call, halide_error_code_gpu_device_error,
+                   [&] { call.device->load(text, static_cast<std::size_t>(bytes), call.most_registers); });
 }
 
 // The programs stay with the device.

@@ -66,18 +66,20 @@ std::string explain(const Plan &plan, const LayerConfig &config, const std::stri
     }
     const auto shape = [](const Shape &s) { return fmt::format("({}, {}, {}, {})", s[0], s[1], s[2], s[3]); };
     const std::string types = config.dtype == Dtype::float32 ? "" : fmt::format(", {} computed in float32", sepconv::name(config.dtype));
-    std::string text = fmt::format("{}{} on {}{}\n", format, types, name(plan.layer->api), where.empty() ? "" : fmt::format(" ({})", where));
+    std::string text =
+        fmt::format("{}{} on {}{}\n", format, types, name(plan.layer->api), where.empty() ? "" : fmt::format(" ({})", where));
     text += fmt::format("input {} -> output {}, {:.3g} operations\n", shape(input), shape(output), operations);
     for (const Function &function : functions) {
-        text += fmt::format("{:<10} {:<28} {}\n{:<39} because: {}\n", name(function.row->stage), function.row->name, function.row->covers, "",
-                            function.why);
+        text += fmt::format("{:<10} {:<28} {}\n{:<39} because: {}\n", name(function.row->stage), function.row->name, function.row->covers,
+                            "", function.why);
     }
     text += fmt::format("tile       {} rows x {} columns x {} filters for {} threads, {} pixels x {} filters each\n", p.rows, p.columns,
                         p.filters, p.threads(), p.thread_pixels, p.thread_filters);
     text += fmt::format("blocks     {}, {} of them at once on a multiprocessor, {} bytes of shared memory each\n", plan.blocks,
                         plan.blocks_at_once, plan.shared_bytes);
     text += fmt::format("depthwise  each result computed {:.3g} times, none of them in memory of the device\n", plan.recomputed);
-    text += fmt::format("memory     {} bytes read by the blocks; input, weights and output are {} bytes\n", plan.bytes_read, plan.bytes_least);
+    text +=
+        fmt::format("memory     {} bytes read by the blocks; input, weights and output are {} bytes\n", plan.bytes_read, plan.bytes_least);
     return text;
 }
 

@@ -64,6 +64,7 @@ private:
 };
 
 /// What GpuLayer::explain says, of a layer on a GPU that need not be there.
-std::string explain(const Plan &plan, const LayerConfig &config, const std::string &where, const Shape &input, const Shape &output, bool json);
+std::string explain(const Plan &plan, const LayerConfig &config, const std::string &where, const Shape &input, const Shape &output,
+                    bool json);
 
 }  // namespace sepconv::gpu

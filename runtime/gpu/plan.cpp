@@ -17,13 +17,13 @@ namespace {
 
 std::int64_t ceil_div(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
 
-constexpr int lanes = 4;                   // schedules/gpu_layer.h, gpu_lanes
+constexpr int lanes = 4;  // schedules/gpu_layer.h, gpu_lanes
 constexpr int warp = 32;
-constexpr int largest_chunk = 32;          // of the table
-constexpr int largest_filters = 128;       // of the table
+constexpr int largest_chunk = 32;     // of the table
+constexpr int largest_filters = 128;  // of the table
 constexpr int most_slices = 16;
-constexpr int padding_chunks = 3;          // by which the last slice may be longer than what is left
-constexpr std::int64_t most_shared = 48 * 1024;  // a kernel that does not ask for more gets no more
+constexpr int padding_chunks = 3;                 // by which the last slice may be longer than what is left
+constexpr std::int64_t most_shared = 48 * 1024;   // a kernel that does not ask for more gets no more
 constexpr int most_blocks = 32, most_warps = 64;  // of a multiprocessor
 
 Axis make_axis(std::int64_t input, std::int64_t kernel, std::int64_t stride, std::int64_t dilation, Padding padding) {
@@ -43,10 +43,10 @@ int promises(const RowParams &p) { return (p.kernel > 0) + (p.stride > 0) + (p.d
 
 // In cycles of a multiprocessor, which issues an instruction of four warps at once.
 constexpr double issued_at_once = 4;
-constexpr double memory_latency = 700;   // of a chunk's loads from the second level of the cache, with a barrier before and after
-constexpr double panel_latency = 60;     // of a step's weights from the first level, beside the multiplications that cover it
-constexpr double bytes_per_cycle = 2500; // that the second level of the cache gives to all multiprocessors together
-constexpr double second_kernel = 4500;   // its launch, and that of the first waiting for memory
+constexpr double memory_latency = 700;    // of a chunk's loads from the second level of the cache, with a barrier before and after
+constexpr double panel_latency = 60;      // of a step's weights from the first level, beside the multiplications that cover it
+constexpr double bytes_per_cycle = 2500;  // that the second level of the cache gives to all multiprocessors together
+constexpr double second_kernel = 4500;    // its launch, and that of the first waiting for memory
 
 // Fills in what the fused kernel of `plan.layer` with `plan.slices` costs.
 void estimate(Plan &plan, const Machine &machine, std::int64_t value_bytes) {
@@ -73,12 +73,13 @@ void estimate(Plan &plan, const Machine &machine, std::int64_t value_bytes) {
     // What a block's warps issue, and what one block waits for that only others can fill.
     const double issued = chunks * (depthwise + panel + turns * product) * static_cast<double>(warps) / issued_at_once;
     const double latency = p.whole ? 2 * memory_latency + chunks * turns * steps * panel_latency : chunks * memory_latency;
-    const double alone = latency + chunks * (depthwise + panel + turns * product) * std::max(1.0, static_cast<double>(warps) / issued_at_once);
+    const double alone =
+        latency + chunks * (depthwise + panel + turns * product) * std::max(1.0, static_cast<double>(warps) / issued_at_once);
 
-    plan.blocks_at_once = static_cast<int>(std::clamp<std::int64_t>(
-        std::min({machine.registers / (std::max(p.registers, 32) * warps * warp), machine.shared_bytes / (plan.shared_bytes + 1024),
-                  most_warps / warps}),
-        1, most_blocks));
+    plan.blocks_at_once =
+        static_cast<int>(std::clamp<std::int64_t>(std::min({machine.registers / (std::max(p.registers, 32) * warps * warp),
+                                                            machine.shared_bytes / (plan.shared_bytes + 1024), most_warps / warps}),
+                                                  1, most_blocks));
     const auto of_one = static_cast<double>(ceil_div(plan.blocks, machine.multiprocessors));
     const double rounds = std::ceil(of_one / plan.blocks_at_once);
     plan.cycles = std::max(rounds * alone, of_one * issued);
@@ -117,8 +118,8 @@ Machine machine_of(const Device *device) {
     return machine;
 }
 
-Plan make_plan(const LayerConfig &config, std::int64_t channels, Api api, const Machine &machine, const Shape &input,
-               const Access &access, const Only &only) {
+Plan make_plan(const LayerConfig &config, std::int64_t channels, Api api, const Machine &machine, const Shape &input, const Access &access,
+               const Only &only) {
     Plan plan;
     plan.format = config.data_format;
     const bool first = plan.format == DataFormat::channels_first;
@@ -132,8 +133,8 @@ Plan make_plan(const LayerConfig &config, std::int64_t channels, Api api, const 
     plan.low = clamp ? clamp->low : -infinity, plan.high = clamp ? clamp->high : infinity;
     const bool elementwise = is_elementwise(kind);
     if (!elementwise) plan.axes = find(api, Stage::gpu_axes, sepconv::name(kind), config.dtype);
-    const Row *const finish = !elementwise ? find(api, Stage::gpu_finish, "linear", Dtype::float32)
-                                           : find(api, Stage::gpu_finish, row_name(kind), config.dtype);
+    const Row *const finish =
+        !elementwise ? find(api, Stage::gpu_finish, "linear", Dtype::float32) : find(api, Stage::gpu_finish, row_name(kind), config.dtype);
 
     const std::int64_t value_bytes = config.dtype == Dtype::float16 ? 2 : 4;
     Plan best;

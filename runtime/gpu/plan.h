@@ -14,7 +14,7 @@ namespace sepconv::gpu {
 /// What the choice depends on beside the layer and the shape.
 struct Machine {
     int multiprocessors = 0;
-    int registers = 65536;             ///< of a multiprocessor
+    int registers = 65536;                   ///< of a multiprocessor
     std::int64_t shared_bytes = 100 * 1024;  ///< of a multiprocessor; the least of those with compute capability 8.0 and above
 };
 
@@ -56,11 +56,11 @@ struct Plan {
     // Of the fused kernel.
     std::int64_t blocks = 0;
     std::int64_t shared_bytes = 0;
-    int blocks_at_once = 0;       ///< of a multiprocessor
-    double recomputed = 1;        ///< how often each depthwise result is computed
-    std::int64_t bytes_read = 0;  ///< by all blocks together, from whatever level of the memory
-    std::int64_t bytes_least = 0; ///< input, weights and output once
-    double cycles = 0;            ///< by the cost function
+    int blocks_at_once = 0;        ///< of a multiprocessor
+    double recomputed = 1;         ///< how often each depthwise result is computed
+    std::int64_t bytes_read = 0;   ///< by all blocks together, from whatever level of the memory
+    std::int64_t bytes_least = 0;  ///< input, weights and output once
+    double cycles = 0;             ///< by the cost function
     std::string why;
 };
 

@@ -4,11 +4,10 @@
 #include <algorithm>
 
 #define SEPCONV_GPU_ROW(stage, name, api, ...) SEPCONV_DECLARE_##stage(sepconv_##name##_##api)
-#define SEPCONV_DECLARE_gpu_layer(symbol)                                                                                             \
-    int symbol(void *, halide_buffer_t *, halide_buffer_t *, halide_buffer_t *, halide_buffer_t *, int, int, int, int, int, int, int, \
-               int, int, int, int, int, int, int, int, int, int, float, float, halide_buffer_t *);
-#define SEPCONV_DECLARE_gpu_finish(symbol) \
-    int symbol(void *, halide_buffer_t *, halide_buffer_t *, float, float, float, halide_buffer_t *);
+#define SEPCONV_DECLARE_gpu_layer(symbol)                                                                                                  \
+    int symbol(void *, halide_buffer_t *, halide_buffer_t *, halide_buffer_t *, halide_buffer_t *, int, int, int, int, int, int, int, int, \
+               int, int, int, int, int, int, int, int, int, float, float, halide_buffer_t *);
+#define SEPCONV_DECLARE_gpu_finish(symbol) int symbol(void *, halide_buffer_t *, halide_buffer_t *, float, float, float, halide_buffer_t *);
 #define SEPCONV_DECLARE_gpu_axes(symbol) int symbol(void *, halide_buffer_t *, int, int, int, int, halide_buffer_t *);
 extern "C" {
 #include "sepconv_gpu_registry.inc"
@@ -31,7 +30,7 @@ constexpr Row with(Row row, AxesFunction function) {
     return row;
 }
 
-#define SEPCONV_GPU_ROW(stage, name, api, covers, image_type, type, ...)                                               \
+#define SEPCONV_GPU_ROW(stage, name, api, covers, image_type, type, ...)                                                                \
     with(Row{#name, Stage::stage, Api::api, covers, Dtype::image_type, Dtype::type, RowParams{__VA_ARGS__}, nullptr, nullptr, nullptr}, \
          &sepconv_##name##_##api),
 // The last one is none, so that a library without GPUs has an array too.

@@ -316,8 +316,8 @@ TEST_F(CudaLayer, OfHalfPrecisionBeginsAtEveryFourthValue) {
     const Tensors tensors(one);
     const auto enqueue = [&](std::int64_t input) {
         return [&tensors, input](const GpuLayer &layer) {
-            layer.enqueue<float16>({tensors.input.at<float16>(input), tensors.one.input}, {tensors.output.at<float16>(), tensors.one.output},
-                                   {});
+            layer.enqueue<float16>({tensors.input.at<float16>(input), tensors.one.input},
+                                   {tensors.output.at<float16>(), tensors.one.output}, {});
         };
     };
     const std::string single = program_of(one, enqueue(0), {row_that_is_not_of_vectors(Dtype::float16), 0});

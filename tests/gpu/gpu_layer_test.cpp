@@ -14,11 +14,11 @@
 #include <vector>
 
 #include "activation.h"
+#include "reference.h"
 #include "runtime/closeness.h"
 #include "runtime/crop.h"
 #include "runtime/float16_closeness.h"
 #include "runtime/random_layer.h"
-#include "reference.h"
 
 namespace sepconv::gpu {
 namespace {
@@ -138,8 +138,7 @@ protected:
     // A few of them: the first clamps, one that works on each value, and one along an axis.
     std::vector<Activation> some_activations(int slices) const {
         std::vector<Activation> found;
-        for (const ActivationKind kind :
-             {ActivationKind::linear, ActivationKind::relu6, ActivationKind::gelu, ActivationKind::softmax}) {
+        for (const ActivationKind kind : {ActivationKind::linear, ActivationKind::relu6, ActivationKind::gelu, ActivationKind::softmax}) {
             const Activation activation = default_activation(kind);
             if (covers(slices, activation)) found.push_back(activation);
         }
@@ -151,6 +150,7 @@ INSTANTIATE_TEST_SUITE_P(OpenCL, FusedRow, testing::ValuesIn(layer_rows()), [](c
 
 LayerConfig plain(std::int64_t kernel = 3) {
     LayerConfig config;
+    config.filters = 7;
     config.kernel_size = {kernel, kernel};
     config.padding = Padding::same;
     return config;

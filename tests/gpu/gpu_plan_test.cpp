@@ -57,7 +57,8 @@ std::vector<BenchLayer> bench_layers() {
                     layer.name = fmt::format("{} of {}, {}, {}", entry.at("name").get<std::string>(), batch,
                                              first ? "channels_first" : "channels_last", sepconv::name(dtype));
                     layer.channels = number("c");
-                    layer.input = first ? Shape{batch, number("c"), number("h"), number("w")} : Shape{batch, number("h"), number("w"), number("c")};
+                    layer.input =
+                        first ? Shape{batch, number("c"), number("h"), number("w")} : Shape{batch, number("h"), number("w"), number("c")};
                     layer.config.filters = number("f");
                     layer.config.kernel_size = {number("k"), number("k")};
                     layer.config.strides = {number("s"), number("s")};

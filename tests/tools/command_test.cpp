@@ -285,8 +285,8 @@ TEST_F(Command, ExplainKnowsTheFunctionsOfGpusThatAreNotHere) {
             EXPECT_EQ(nlohmann::json::parse(result.out)["target"], gpu.target);
             EXPECT_EQ(rows_of(result.out, "gpu_layer").size(), 1u);
         }
-        const Result halves = run({"explain", "--config", "layer.json", "--input-shape", "1,60,60,8", "--target", gpu.target,
-                                   "--arithmetic", "float16"});
+        const Result halves =
+            run({"explain", "--config", "layer.json", "--input-shape", "1,60,60,8", "--target", gpu.target, "--arithmetic", "float16"});
         EXPECT_EQ(halves.code, 2);
         EXPECT_THAT(halves.err, HasSubstr(fmt::format("--arithmetic: expected float32 on {}, found float16", gpu.target)));
     }

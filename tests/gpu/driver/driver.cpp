@@ -409,7 +409,8 @@ int cuLaunchKernel(void *function, unsigned grid_x, unsigned grid_y, unsigned gr
     if (here() == nullptr || !is_module(kernel->module) || kernel->module->context != here()) return invalid_context;
     if (!is_of(stream, here())) return invalid_handle;
     if (grid_x * grid_y * grid_z == 0 || block_x * block_y * block_z == 0 || shared_bytes > kernel->shared_bytes) return invalid_value;
-    Launch launch{kernel->name, kernel->module->text, here(), stream, {grid_x, grid_y, grid_z}, {block_x, block_y, block_z}, shared_bytes, kernel->sizes, {}};
+    Launch launch{kernel->name, kernel->module->text, here(), stream, {grid_x, grid_y, grid_z}, {block_x, block_y, block_z},
+                  shared_bytes, kernel->sizes,        {}};
     for (std::size_t i = 0; i < kernel->sizes.size(); i++) {
         std::uint64_t value = 0;
         std::memcpy(&value, arguments[i], kernel->sizes[i]);
