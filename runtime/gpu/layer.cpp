@@ -213,12 +213,20 @@ void GpuLayer::launch(Device &device, Stream stream, const Tensor &input, const 
                                            span({1, input.shape[1], input.shape[2], input.shape[3]}, input.strides),
                                            span({1, output.shape[1], output.shape[2], output.shape[3]}, output.strides)});
     if (largest > reach) throw ShapeError(fmt::format("input: one image and its strides exceed 2^31 elements (found {})", largest));
-    const std::int64_t at_once = std::min(plan.batch, std::max<std::int64_t>(1, (reach - largest) / largest + 1));
+    const std::int64_t at_once = std::min(plan.batch, reach / largest);
+    std::array<bool, 4> along = {};
+    resolve_axes(config_.activation, along);
+    if (along[0] && at_once < plan.batch) {
+        throw ShapeError(fmt::format("input: expected a batch below 2^31 elements for {} along it, found {} images {} elements apart",
+                                     sepconv::name(config_.activation.kind), plan.batch, largest));
+    }
 
     for (std::int64_t n = 0; n < plan.batch; n += at_once) {
         const std::int64_t images = std::min(at_once, plan.batch - n);
         Shape input_shape = input.shape, output_shape = output.shape, product_shape = product;
-        input_shape[0] = output_shape[0] = product_shape[0] = images;
+        input_shape[0] = product_shape[0] = images;
+        // An activation along the batch may leave fewer; it has all of them at once.
+        if (!along[0]) output_shape[0] = images;
         // OpenCL's memory has no addresses to add to; what it runs on was made dense, and small enough.
         if (n > 0 && api_ == Api::opencl) throw ShapeError("input: expected a batch below 2^31 elements for opencl");
         const Memory from = input.memory + static_cast<Memory>(n * input.strides[0] * value_bytes);
@@ -272,8 +280,6 @@ void GpuLayer::launch(Device &device, Stream stream, const Tensor &input, const 
         const InOrder whole(device, images * image * sizeof(float), stream);
         DeviceBuffer<4> before(whole.memory(), Dtype::float32, extents, strides);
         run_finish(before);
-        std::array<bool, 4> along = {};
-        resolve_axes(activation, along);
         plan.axes->axes(&call, before, along[3], along[2], along[1], along[0], output_buffer);
         call.check();
     }

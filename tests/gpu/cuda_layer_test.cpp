@@ -392,6 +392,20 @@ TEST_F(CudaLayer, LaunchesABatchBeyond2To31ElementsInParts) {
     EXPECT_EQ(launches[0].grid.at(0) * 2, launches[1].grid.at(0) * 3);
 }
 
+TEST_F(CudaLayer, HasAWholeBatchAtOnceForAnActivationAlongIt) {
+    RandomLayer one = layer_of(ActivationKind::softmax);
+    one.config.activation.axes = {0};
+    const Layer layer = on_cuda(one);
+    current_cuda_device();
+    const auto enqueue = [&](std::int64_t apart) {
+        const Addresses input(std::uint64_t{1} << 50, apart * 4, 5), output(std::uint64_t{1} << 51, apart * 4, 5);
+        layer.enqueue({input.at(0), {5, 9, 11, 16}, {apart, 11 * 16, 16, 1}}, {output.at(0), {5, 9, 11, 24}, {apart, 11 * 24, 24, 1}});
+    };
+    EXPECT_NO_THROW(enqueue(std::int64_t{1} << 28));
+    EXPECT_EQ(stand_in().state().launches.size(), 3u);
+    EXPECT_THROW(enqueue(std::int64_t{1} << 29), ShapeError);
+}
+
 TEST_F(CudaLayer, RefusesAnImageBeyond2To31Elements) {
     const RandomLayer one = layer_of();
     const Layer layer = on_cuda(one);

@@ -150,6 +150,7 @@ INSTANTIATE_TEST_SUITE_P(OpenCL, FusedRow, testing::ValuesIn(layer_rows()), [](c
 
 LayerConfig plain(std::int64_t kernel = 3) {
     LayerConfig config;
+    config.filters = 7;
     config.kernel_size = {kernel, kernel};
     config.padding = Padding::same;
     return config;
