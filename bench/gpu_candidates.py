@@ -90,12 +90,12 @@ def torch_candidates(layer, arrays, compile_mode):
     """Functions that make each, by the column's name."""
     image, padding = torch_input(layer, arrays)
     arguments = (layer, arrays, image.dtype, image.device, padding)
+    torch._dynamo.reset()  # of other layers it would make code for any size
 
     def made(kind, memory_format, compiled=False):
         module = kind(*arguments).to(memory_format=memory_format)
         source = image.contiguous(memory_format=memory_format)
         if compiled:
-            torch._dynamo.reset()
             module = torch.compile(module, fullgraph=True, dynamic=False, mode=compile_mode)
         return Candidate(lambda: module(source))
 
