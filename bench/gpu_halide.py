@@ -110,7 +110,8 @@ class Kernels:
         batch = "" if way == "two kernels" else f"-{layer['n']}"
         file = self.folder / way.replace(" ", "_") / f"{layer['name']}{batch}.so"
         program = self.build / "bin" / program
-        if file.exists() and file.stat().st_mtime > program.stat().st_mtime:
+        # What was compiled elsewhere is taken without the program that made it.
+        if file.exists() and (not program.exists() or file.stat().st_mtime > program.stat().st_mtime):
             return file
         parts = file.with_suffix("")
         parts.mkdir(parents=True, exist_ok=True)
