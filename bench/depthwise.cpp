@@ -33,6 +33,8 @@ public:
         input.dim(1).set_stride(channels).dim(2).set_stride(row).dim(3).set_stride(row * int(height));
         const int depth = this->depth(), columns = extent(width), rows = extent(height);
         taps.dim(0).set_bounds(0, multiplier).dim(1).set_bounds(0, channels).dim(2).set_bounds(0, kernel).dim(3).set_bounds(0, kernel);
+        const int taps_row = depth * int(kernel);
+        taps.dim(1).set_stride(multiplier).dim(2).set_stride(depth).dim(3).set_stride(taps_row);
         output.dim(0).set_bounds(0, depth).dim(1).set_bounds(0, columns).dim(2).set_bounds(0, rows).dim(3).set_min(0);
         output.dim(1).set_stride(depth).dim(2).set_stride(depth * columns).dim(3).set_stride(depth * columns * rows);
     }

@@ -128,8 +128,8 @@ def measure(layer, mode, library, kernels, options):
             reference = found.clone()
         line["differences"][column] = difference(found, reference)
         if not gpu_report.is_close(line["differences"][column], mode):
-            raise SystemExit(f"gpu: {layer['name']}, {mode}: {column} differs from ours by {line['differences'][column]:.1e} of the largest "
-                             "output")
+            raise SystemExit(f"gpu: {layer['name']}, {mode}: {column} differs from ours by {line['differences'][column]:.1e} of the "
+                             "largest output")
         try:
             graphs[column] = captured(candidate)
         except Exception as error:
@@ -241,7 +241,8 @@ def words(known):
 
 def parse_arguments(arguments):
     parser = argparse.ArgumentParser(prog="bench/gpu", description="Measures this library beside PyTorch on a CUDA device.")
-    parser.add_argument("--modes", type=words(gpu_report.MODES), default=list(gpu_report.MODES), help=f"some of {','.join(gpu_report.MODES)}")
+    parser.add_argument("--modes", type=words(gpu_report.MODES), default=list(gpu_report.MODES),
+                        help=f"some of {','.join(gpu_report.MODES)}")
     parser.add_argument("--batches", type=lambda text: [int(word) for word in text.split(",")], default=[1, 32], help="(1,32)")
     parser.add_argument("--ways", type=words(gpu_report.HALIDE), default=gpu_report.HALIDE,
                         help=f"of Halide's own, some of {','.join(gpu_report.HALIDE)}, or none of them: ''")

@@ -1,5 +1,5 @@
-"""The ways to compute a layer on tensors of PyTorch: PyTorch's own, and this library by its C interface. Nothing here is of CUDA but the stream
-that is current, so that tests have it on a CPU."""
+"""The ways to compute a layer on tensors of PyTorch: PyTorch's own, and this library by its C interface. Nothing here is of CUDA but the
+stream that is current, so that a CPU can compute them too."""
 
 import torch
 
@@ -90,12 +90,12 @@ def torch_candidates(layer, arrays, compile_mode):
     """Functions that make each, by the column's name."""
     image, padding = torch_input(layer, arrays)
     arguments = (layer, arrays, image.dtype, image.device, padding)
+    torch._dynamo.reset()  # the layers before count against the most that it compiles
 
     def made(kind, memory_format, compiled=False):
         module = kind(*arguments).to(memory_format=memory_format)
         source = image.contiguous(memory_format=memory_format)
         if compiled:
-            torch._dynamo.reset()
             module = torch.compile(module, fullgraph=True, dynamic=False, mode=compile_mode)
         return Candidate(lambda: module(source))
 
@@ -111,7 +111,7 @@ def torch_candidates(layer, arrays, compile_mode):
 # ---- this library
 
 def our_candidate(library, layer, arrays, data_format, target="cuda"):
-    """On the current stream. For a target that is no GPU, as tests have it, it runs at once."""
+    """On the current stream. For a target that is no GPU it runs at once."""
     image = arrays.input if data_format == "channels_last" else arrays.input.permute(0, 3, 1, 2).contiguous()
     dtype = "float16" if image.dtype == torch.float16 else "float32"
     made = gpu_library.Layer(library, layer, data_format, dtype, arrays.depthwise.data_ptr(), arrays.pointwise.data_ptr(),

@@ -99,8 +99,8 @@ class Kernels:
                     [f"kernel={k}", f"stride={s}", f"dilation={d}", f"height={h}", f"width={w}", f"channels={c}", f"multiplier={m}"])
         # a=1e39: a relu without an upper limit
         return ("sepconv-generators", "separable_conv2d",
-                ["-p", "autoschedule_anderson2021", "autoscheduler=Anderson2021", f"autoscheduler.parallelism={PARALLELISM}", "padding=same",
-                 "activation=relu", "a=1e39", f"batch={layer['n']}", f"height={h}", f"width={w}", f"channels={c}", f"filters={f}",
+                ["-p", "autoschedule_anderson2021", "autoscheduler=Anderson2021", f"autoscheduler.parallelism={PARALLELISM}",
+                 "padding=same", "activation=relu", "a=1e39", f"batch={layer['n']}", f"height={h}", f"width={w}", f"channels={c}", f"filters={f}",
                  f"kernel_height={k}", f"kernel_width={k}", f"stride_y={s}", f"stride_x={s}", f"dilation_y={d}", f"dilation_x={d}",
                  f"depth_multiplier={m}"])
 
@@ -110,15 +110,19 @@ class Kernels:
         batch = "" if way == "two kernels" else f"-{layer['n']}"
         file = self.folder / way.replace(" ", "_") / f"{layer['name']}{batch}.so"
         program = self.build / "bin" / program
-        if file.exists() and file.stat().st_mtime > program.stat().st_mtime:
+        # What was compiled elsewhere is taken without the program that made it.
+        if file.exists() and (not program.exists() or file.stat().st_mtime > program.stat().st_mtime):
             return file
         parts = file.with_suffix("")
         parts.mkdir(parents=True, exist_ok=True)
-        run = lambda *command: subprocess.run(list(map(str, command)), check=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+        def run(*command):
+            subprocess.run(list(map(str, command)), check=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
         try:
             run(program, "-g", generator, "-f", "made", "-e", "static_library,stmt", "-o", parts, f"target={TARGET}", *arguments)
-            run(os.environ.get("CC", "cc"), "-O2", "-shared", "-fPIC", "-Wl,-Bsymbolic", self.root / "bench/gpu_runtime.c", "-Wl,--whole-archive",
-                parts / "made.a", "-Wl,--no-whole-archive", "-lpthread", "-ldl", "-lm", "-o", parts / "made.so")
+            run(os.environ.get("CC", "cc"), "-O2", "-shared", "-fPIC", "-Wl,-Bsymbolic", self.root / "bench/gpu_runtime.c",
+                "-Wl,--whole-archive", parts / "made.a", "-Wl,--no-whole-archive", "-lpthread", "-ldl", "-lm", "-o", parts / "made.so")
         except subprocess.CalledProcessError as error:
             raise RuntimeError(f"{way}: {error.cmd[0]} failed: {error.stdout.strip()[-300:]}") from error
         (parts / "made.so").rename(file)
@@ -151,8 +155,11 @@ class Kernels:
             [(arrays.input.data_ptr(), (c, w, h, n)), (weights[0].data_ptr(), (m, c, k, k)), (weights[1].data_ptr(), (f, c * m)),
              (weights[2].data_ptr(), (f,)), (result.data_ptr(), (f, columns, rows, n))])
         context = current_context()
-        # `weights` lives as long as the call.
-        return gpu_candidates.Candidate(lambda weights=weights: call(context, torch.cuda.current_stream().cuda_stream), lambda _: result.permute(0, 3, 1, 2))
+
+        def on_stream(weights=weights):  # which live as long as the call
+            call(context, torch.cuda.current_stream().cuda_stream)
+
+        return gpu_candidates.Candidate(on_stream, lambda _: result.permute(0, 3, 1, 2))
 
     def two_kernels(self, layer, arrays, library):
         """The product is this library's own, of a 1×1 window of ones."""
@@ -166,7 +173,8 @@ class Kernels:
             [(arrays.input.data_ptr(), (c, w, h, n)), (taps.data_ptr(), (m, c, k, k)), (between.data_ptr(), (c * m, columns, rows, n))])
         context = current_context()
         product_layer = layer | {"h": rows, "w": columns, "c": c * m, "k": 1, "s": 1, "d": 1, "m": 1}
-        product_arrays = types.SimpleNamespace(input=between, depthwise=torch.ones(1, 1, c * m, 1), pointwise=arrays.pointwise, bias=arrays.bias)
+        product_arrays = types.SimpleNamespace(input=between, depthwise=torch.ones(1, 1, c * m, 1), pointwise=arrays.pointwise,
+                                               bias=arrays.bias)
         product = gpu_candidates.our_candidate(library, product_layer, product_arrays, "channels_last")
 
         def call(taps=taps):

@@ -108,5 +108,5 @@ class Layer:
 
 def find(build):
     """The shared library of a build, or None."""
-    found = sorted(pathlib.Path(build).rglob("libsepconv.so"))
+    found = sorted(pathlib.Path(build).rglob("libsepconv.so*"))
     return found[0] if found else None

@@ -100,7 +100,8 @@ def verdict(lines):
         return ""
     worst = min(known, key=lambda line: ahead(line, column))
     in_front = sum(ahead(line, column) > 1 for line in known)
-    return (f"{column}: {report.geometric_mean([ahead(line, column) for line in known]):.2f} times as fast as the best peer of each layer, in "
+    mean = report.geometric_mean([ahead(line, column) for line in known])
+    return (f"{column}: {mean:.2f} times as fast as the best peer of each layer, in "
             f"front on {in_front} of {len(known)}; the worst is {label(worst)} with {ahead(worst, column):.2f} against {best_peer(worst)}.")
 
 
@@ -128,15 +129,16 @@ def page(results):
     compiled = "" if results["compile_mode"] == "none" else f" torch.compile in its mode {results['compile_mode']}."
     text = [f"Measured on {results['date']}: {device['name']} (compute capability {device['capability']}, {device['multiprocessors']} "
             f"multiprocessors), driver {device['driver']}; {versions}.{compiled} In the same run a "
-            f"copy of {limits['copy_bytes'] / 2**30:.2g} GiB from device memory to device memory moved {limits['copy'] / 1e9:.0f} GB/s, read and "
-            f"written bytes together, and cuBLAS' sgemm of {limits['sgemm_size']}³ without TF32 reached "
+            f"copy of {limits['copy_bytes'] / 2**30:.2g} GiB from device memory to device memory moved {limits['copy'] / 1e9:.0f} GB/s, "
+            f"read and written bytes together, and cuBLAS' sgemm of {limits['sgemm_size']}³ without TF32 reached "
             f"{limits['multiply_adds'] / 1e12:.1f} TF/s.\n"]
     for mode, words in MODES.items():
         for batch in sorted({line["layer"]["n"] for line in results["lines"]}):
             lines = [line for line in results["lines"] if line["mode"] == mode and line["layer"]["n"] == batch]
             if not lines:
                 continue
-            text += [f"### On a GPU: {words}, {'one image' if batch == 1 else f'{batch} images'}\n", verdict(lines) + "\n", table(lines, results)]
+            images = "one image" if batch == 1 else f"{batch} images"
+            text += [f"### On a GPU: {words}, {images}\n", verdict(lines) + "\n", table(lines, results)]
             enqueued = enqueue_words(lines)
             text += [f"The CPU spends on a call without a graph: {enqueued}.\n"] * bool(enqueued)
             text += [f"- {failure}" for failure in failures(lines)] + [""] * bool(failures(lines))

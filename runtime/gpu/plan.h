@@ -62,7 +62,6 @@ struct Plan {
     std::int64_t bytes_uncached = 0;  ///< the same where only the weights stay in the second level of the cache, which has room for them
     std::int64_t bytes_least = 0;     ///< input, weights and output once
     double cycles = 0;                ///< by the cost function
-    std::string why;
 };
 
 /// More of a depthwise channel's filters than there are: what the packed panel is padded to, and the depthwise channels.

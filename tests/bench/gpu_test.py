@@ -3,7 +3,6 @@
     gpu_test.py LIBSEPCONV_SO
 """
 
-import ctypes
 import pathlib
 import sys
 import tempfile
@@ -59,8 +58,9 @@ class Library(unittest.TestCase):
         self.assertEqual(made.explain()["output_shape"], list(made.output_shape()))
 
     def test_that_refuses_is_quoted(self):
+        zeros = np.zeros(3 * 3 * 6 * 5, np.float32)
         with self.assertRaisesRegex(gpu_library.Error, "sepconv_layer_create: target: .*found \"none\""):
-            gpu_library.Layer(gpu_library.Library(LIBRARY), LAYER, "channels_last", "float32", *[ctypes.addressof(ctypes.c_float(0))] * 3, "none")
+            gpu_library.Layer(gpu_library.Library(LIBRARY), LAYER, "channels_last", "float32", *[address(zeros)] * 3, "none")
 
     def test_knows_which_gpus_it_is_built_for(self):
         self.assertIn("built without metal", gpu_library.Library(LIBRARY).why_not("metal"))
@@ -77,7 +77,8 @@ def results(*lines):
     return {"date": "2026-01-02", "device": {"name": "a GPU", "capability": "9.0", "multiprocessors": 132, "memory_bytes": 1 << 36,
                                              "l2_bytes": 100, "driver": "550.1"},
             "compile_mode": "default", "versions": {"this library": "0.1.0", "PyTorch": "2.15.0"}, "rounds": 20,
-            "limits": {"copy": 1e9, "copy_bytes": 1 << 30, "sgemm_size": 8192, "multiply_adds": 1e9}, "columns": columns, "lines": list(lines)}
+            "limits": {"copy": 1e9, "copy_bytes": 1 << 30, "sgemm_size": 8192, "multiply_adds": 1e9}, "columns": columns,
+            "lines": list(lines)}
 
 
 OPERATIONS = report.operations(LAYER)
@@ -118,7 +119,8 @@ class Figures(unittest.TestCase):
 class Page(unittest.TestCase):
     def test_a_layer_on_which_a_peer_is_ahead_stands_out(self):
         slow = OPERATIONS / 0.5e9  # half of the peak
-        page = gpu_report.page(results(line({"channels_last": slow, "PyTorch": slow * 0.8}), line({"channels_last": slow, "PyTorch": slow * 2})))
+        page = gpu_report.page(results(line({"channels_last": slow, "PyTorch": slow * 0.8}),
+                                       line({"channels_last": slow, "PyTorch": slow * 2})))
         self.assertIn(" | 50.0 % | ", page)
         self.assertIn(" | **0.800** | ", page)
         self.assertIn(" | 2.00 | ", page)
@@ -156,7 +158,8 @@ class Page(unittest.TestCase):
             folder.with_suffix(".md").write_text(f"before\n{gpu_report.BEGIN}\nold\n{gpu_report.END}\nafter\n")
             gpu_report.write(results(line({"channels_last": 1e-6})), folder)
             page = folder.with_suffix(".md").read_text()
-            self.assertTrue(page.startswith(f"before\n{gpu_report.BEGIN}\n\nMeasured on") and page.endswith(f"{gpu_report.END}\nafter\n"), page)
+            self.assertTrue(page.startswith(f"before\n{gpu_report.BEGIN}\n\nMeasured on"), page)
+            self.assertTrue(page.endswith(f"{gpu_report.END}\nafter\n"), page)
             self.assertIn('"driver": "550.1"', (folder / "gpu.json").read_text())
 
     def test_of_the_manual_has_the_markers(self):

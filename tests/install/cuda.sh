@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Installs what the example for NVIDIA GPUs needs, moves it, and builds the example with the CUDA toolkit. It runs where there is a device; where
-# there is none it says so. Without a toolkit (77) there is nothing to build with.
+# Installs what the example for NVIDIA GPUs needs, moves it, and builds the example with the CUDA toolkit. It runs where there is a device;
+# where there is none it says so. Without a toolkit (77) there is nothing to build with.
 source "$(dirname "$0")/common.sh"
 
 install_and_move runtime tools generators
@@ -21,7 +21,8 @@ if ! configure toolkit/build toolkit >toolkit.log 2>&1; then
 fi
 
 for shared in OFF ON; do
-    configure "example_$shared" "$SOURCE/examples/cuda" -DBUILD_SHARED_LIBS=$shared -DCMAKE_DISABLE_FIND_PACKAGE_Halide=ON >example.log 2>&1 ||
+    configure "example_$shared" "$SOURCE/examples/cuda" -DBUILD_SHARED_LIBS=$shared -DCMAKE_DISABLE_FIND_PACKAGE_Halide=ON \
+        >example.log 2>&1 ||
         { cat example.log; fail "the example is not configured"; }
     "$CMAKE" --build "example_$shared" >>example.log 2>&1 || { cat example.log; fail "the example is not built"; }
     program=example_$shared/blur_cuda
