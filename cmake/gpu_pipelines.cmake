@@ -44,8 +44,8 @@ function(sepconv_gpu_object variable function generator api)
     set(object ${folder}/${function}.o)
     add_custom_command(
         OUTPUT ${object}
-        BYPRODUCTS ${folder}/${function}.stmt
-        COMMAND sepconv_generators -g ${generator} -f ${function} -e object,stmt -o ${folder} target=${target} ${arg_UNPARSED_ARGUMENTS}
+        BYPRODUCTS ${folder}/${function}.stmt ${folder}/${function}.halide_compiler_log
+        COMMAND sepconv_generators -g ${generator} -f ${function} -e object,stmt,compiler_log -o ${folder} target=${target} ${arg_UNPARSED_ARGUMENTS}
         COMMAND ${CMAKE_OBJCOPY} --redefine-syms=${calls} ${object}
         DEPENDS sepconv_generators ${calls}
         COMMENT "GPU pipeline ${function}"

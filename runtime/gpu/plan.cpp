@@ -145,7 +145,6 @@ Plan make_plan(const LayerConfig &config, std::int64_t channels, Api api, const 
 
     const std::int64_t value_bytes = config.dtype == Dtype::float16 ? 2 : 4;
     Plan best;
-    std::string choice;
     for (const Row &row : rows()) {
         if (row.api != api || row.stage != Stage::gpu_layer || row.image_type != config.dtype || !covers(row, plan)) continue;
         if (!only.row.empty() && only.row != row.name) continue;
