@@ -69,7 +69,7 @@ public:
     ~InOrder() {
         try {
             device_.free_in_order(memory_, stream_);
-        } catch (const Error &) {
+        } catch (const Error &) {  // NOLINT(bugprone-empty-catch)
             // The failure that led here is the one to report; where there is none, the next call of the driver will report it.
         }
     }
