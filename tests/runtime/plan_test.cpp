@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "gpu/rows.h"
 #include "random_layer.h"
 
 namespace sepconv {
@@ -234,11 +235,18 @@ TEST(Registry, NoTwoRowsOfATargetHaveOneName) {
 
 TEST(Registry, EveryPipelineNamesItsStage) {
     const std::vector<Pipeline> list = pipelines();
-    ASSERT_EQ(list.size(), all_rows().size());
-    for (std::size_t i = 0; i < list.size(); i++) {
+    const std::size_t of_cpus = all_rows().size();
+    ASSERT_EQ(list.size(), of_cpus + gpu::rows().size());
+    for (std::size_t i = 0; i < of_cpus; i++) {
         const Row &row = all_rows()[i];
         EXPECT_EQ(list[i].stage, name(row.stage));
         EXPECT_THAT(row.name, testing::HasSubstr(list[i].stage.substr(0, 4)));  // rows are called after their stages
+    }
+    for (std::size_t i = of_cpus; i < list.size(); i++) {
+        const gpu::Row &row = gpu::rows()[i - of_cpus];
+        EXPECT_EQ(list[i].name, row.name);
+        EXPECT_EQ(list[i].stage, gpu::name(row.stage));
+        EXPECT_EQ(list[i].target, gpu::name(row.api));
     }
 }
 
