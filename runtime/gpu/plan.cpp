@@ -114,6 +114,8 @@ const Row *find(Api api, Stage stage, std::string_view activation, Dtype type) {
 
 }  // namespace
 
+std::int64_t most_shared_bytes(Api api) { return api == Api::cuda ? most_shared : most_local; }
+
 std::int64_t padded_filters(std::int64_t filters) { return ceil_div(filters, largest_filters) * largest_filters; }
 
 std::int64_t padded_depth(std::int64_t depth) { return (ceil_div(depth, largest_chunk) + padding_chunks) * largest_chunk; }
@@ -167,7 +169,7 @@ Plan make_plan(const LayerConfig &config, std::int64_t channels, Api api, const 
             if (of_slice * slices > chunks + padding_chunks || of_slice > std::numeric_limits<int>::max() / p.chunk) continue;
             candidate.chunks = static_cast<int>(of_slice);
             estimate(candidate, machine, value_bytes);
-            if (candidate.shared_bytes > (api == Api::cuda ? most_shared : most_local)) continue;
+            if (candidate.shared_bytes > most_shared_bytes(api)) continue;
             // Small tiles of all channels read the image around them once more.
             if (p.whole && only.row.empty() &&
                 static_cast<double>(candidate.bytes_uncached) > most_of_whole * static_cast<double>(candidate.bytes_least))

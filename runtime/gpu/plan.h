@@ -64,7 +64,10 @@ struct Plan {
     double cycles = 0;                ///< by the cost function
 };
 
-/// More of a depthwise channel's filters than there are: what the packed panel is padded to, and the depthwise channels.
+/// That the plans let a block have.
+std::int64_t most_shared_bytes(Api api);
+
+/// What the packed panel and taps are padded to.
 std::int64_t padded_filters(std::int64_t filters);
 std::int64_t padded_depth(std::int64_t depth);
 

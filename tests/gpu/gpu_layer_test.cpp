@@ -28,8 +28,6 @@ using namespace testing_layers;
 constexpr float nan = std::numeric_limits<float>::quiet_NaN();
 constexpr float infinity = std::numeric_limits<float>::infinity();
 
-// What a block has of shared memory for its pixels, as the plan counts it.
-constexpr std::int64_t shared_values = 48 * 1024 / 4;
 constexpr std::int64_t vector = 4;
 
 std::vector<const Row *> layer_rows() {
@@ -94,7 +92,7 @@ protected:
 
     std::int64_t most_depth() const {
         if (!params_.whole) return std::numeric_limits<std::int32_t>::max();
-        return (shared_values / params_.pixels() - vector) / params_.chunk * params_.chunk;
+        return (most_shared_bytes(Api::opencl) / 4 / params_.pixels() - vector) / params_.chunk * params_.chunk;
     }
 
     bool covers(int slices, const Activation &activation) const {

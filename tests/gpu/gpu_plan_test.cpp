@@ -26,7 +26,9 @@ using namespace testing_layers;
 using testing::HasSubstr;
 using testing::Not;
 
-constexpr std::int64_t shared_bytes_of_every_device = 48 * 1024;
+// Of compute capability 8.6 and 8.9, which have the least: a multiprocessor's, and what is the driver's of it. And the least that a device
+// of OpenCL has that is no embedded one.
+std::int64_t shared_bytes_of_every_device(Api api) { return api == Api::cuda ? 99 * 1024 : 32 * 1024; }
 
 std::vector<Api> apis() {
     std::vector<Api> found;
@@ -92,7 +94,7 @@ TEST_P(PlanFor, TheBenchsLayersFitTheSharedMemoryOfEveryDevice) {
         SCOPED_TRACE(layer.name);
         const Plan plan = plan_of(layer, GetParam());
         ASSERT_NE(plan.layer, nullptr);
-        EXPECT_LE(plan.shared_bytes, shared_bytes_of_every_device);
+        EXPECT_LE(plan.shared_bytes, shared_bytes_of_every_device(GetParam()));
         EXPECT_GE(plan.blocks_at_once, 1);
     }
 }
@@ -150,7 +152,7 @@ TEST_P(PlanFor, EveryLegalLayerFindsRowsWhosePromisesItKeeps) {
             EXPECT_EQ(one.config.filters % 4, 0);
             EXPECT_EQ(one.config.depth_multiplier, 1);
         }
-        EXPECT_LE(plan.shared_bytes, shared_bytes_of_every_device);
+        EXPECT_LE(plan.shared_bytes, shared_bytes_of_every_device(GetParam()));
     });
 }
 
@@ -214,6 +216,22 @@ TEST_P(PlanFor, HeldToARowTakesItOrNone) {
     }
 }
 
+// With all channels of a tile at once only the border between tiles is read more than once, as long as the cache keeps the weights.
+bool moves_too_much(const Plan &plan) { return static_cast<double>(plan.bytes_uncached) > 1.5 * static_cast<double>(plan.bytes_least); }
+
+TEST_P(PlanFor, TheWholeFormMovesAtMostHalfAgainOfWhatItMust) {
+    int found = 0;
+    for (const BenchLayer &layer : bench_layers()) {
+        const Plan plan = plan_of(layer, GetParam());
+        if (!plan.layer->params.whole) continue;
+        found++;
+        EXPECT_FALSE(moves_too_much(plan)) << layer.name << ": " << plan.bytes_uncached << " for " << plan.bytes_least;
+        EXPECT_LE(plan.bytes_least, plan.bytes_uncached) << layer.name;
+        EXPECT_LE(plan.bytes_uncached, plan.bytes_moved + plan.bytes_least) << layer.name;
+    }
+    EXPECT_GT(found, 0);
+}
+
 TEST_P(PlanFor, ChoosesTheCheapestOfWhatItMayTake) {
     for (const BenchLayer &layer : bench_layers()) {
         const Plan chosen = plan_of(layer, GetParam());
@@ -221,7 +239,9 @@ TEST_P(PlanFor, ChoosesTheCheapestOfWhatItMayTake) {
             if (row.api != GetParam() || row.stage != Stage::gpu_layer) continue;
             for (const int slices : {1, 2, 4, 8, 16}) {
                 try {
-                    EXPECT_GE(plan_of(layer, GetParam(), {row.name, slices}).cycles, chosen.cycles) << layer.name << ", " << row.name;
+                    const Plan other = plan_of(layer, GetParam(), {row.name, slices});
+                    if (row.params.whole && moves_too_much(other)) continue;
+                    EXPECT_GE(other.cycles, chosen.cycles) << layer.name << ", " << row.name;
                 } catch (const TargetError &) {
                     // the row does not cover the layer
                 }
