@@ -1,5 +1,6 @@
-// Holds every layer of cases.json against the answer stored with it, on every instruction set that this CPU runs, and through OpenCL. For
-// layers in half precision that is Keras' answer in float64, and Keras' own in float16 is held to the same bound.
+// Holds every layer of cases.json against the answer stored with it, on every instruction set that this CPU runs, through OpenCL, and on
+// a CUDA device where there is one. For layers in half precision that is Keras' answer in float64, and Keras' own in float16 is held to the
+// same bound.
 #include <gtest/gtest.h>
 
 #include <cctype>
@@ -109,12 +110,23 @@ TEST_P(Golden, ComputesWhatKerasComputes) {
     EXPECT_GT(targets_run, 0) << "no instruction set of this build runs on this CPU";
 }
 
-TEST_P(Golden, OpenCLComputesWhatKerasComputes) {
+// OpenCL, which a CPU does for, and the others that there is a device for.
+std::vector<std::string> gpu_targets() {
+    std::vector<std::string> targets = {"opencl"};
+    for (const Gpu &gpu : gpus()) {
+        if (gpu.why_not.empty() && gpu.target != "opencl") targets.push_back(gpu.target);
+    }
+    return targets;
+}
+
+TEST_P(Golden, GpusComputeWhatKerasComputes) {
     const LayerConfig config = this->config();
     const StoredWeights weights = this->weights(config);
     const Array &expected = array("output");
-    const Layer layer(config, weights.view(), "opencl");
-    EXPECT_TRUE(matches(run(layer, {}), expected.values, expected.shape)) << layer.explain(GetParam().input_shape);
+    for (const std::string &target : gpu_targets()) {
+        const Layer layer(config, weights.view(), target);
+        EXPECT_TRUE(matches(run(layer, {}), expected.values, expected.shape)) << layer.explain(GetParam().input_shape);
+    }
 }
 
 class Float16 : public Golden {
@@ -229,10 +241,10 @@ TEST_P(Float16, SumsInFloat16AreWithinTheirBoundOfKerasFloat64) {
     if (targets_run == 0) GTEST_SKIP() << "no instruction set of this build computes in float16 on this CPU";
 }
 
-TEST_P(Float16, OpenCLIsKerasFloat64RoundedOnce) {
+TEST_P(Float16, GpusAreKerasFloat64RoundedOnce) {
     const LayerConfig config = this->config();
     const StoredWeights weights = this->weights(config);
-    expect_close(Layer(config, weights.view(), "opencl"), float32_error(product()));
+    for (const std::string &target : gpu_targets()) expect_close(Layer(config, weights.view(), target), float32_error(product()));
 }
 
 std::string test_name(const testing::TestParamInfo<Case> &info) {
