@@ -21,8 +21,6 @@ namespace {
 
 std::atomic<std::uint64_t> layers_made = 0;
 
-constexpr int lanes = 4;
-
 // The most elements between any two that a function may reach: its indices have 32 bits.
 constexpr std::int64_t reach = std::numeric_limits<std::int32_t>::max();
 

@@ -17,10 +17,7 @@ namespace {
 
 std::int64_t ceil_div(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
 
-constexpr int lanes = 4;  // schedules/gpu_layer.h, gpu_lanes
 constexpr int warp = 32;
-constexpr int largest_chunk = 32;     // of the table
-constexpr int largest_filters = 128;  // of the table
 constexpr int most_slices = 16;
 constexpr int padding_chunks = 3;                 // by which the last slice may be longer than what is left
 constexpr std::int64_t most_shared = 96 * 1024;   // of a block, where the device with the least of it has 99 KiB
@@ -112,13 +109,26 @@ const Row *find(Api api, Stage stage, std::string_view activation, Dtype type) {
     throw TargetError(fmt::format("{}: no function is built for the activation {}", name(api), activation));
 }
 
+// Of all rows: what is packed serves any of them. Smaller sizes divide the largest.
+int largest_of(int RowParams::*size) {
+    int largest = lanes;
+    for (const Row &row : rows()) largest = std::max(largest, row.params.*size);
+    return largest;
+}
+
 }  // namespace
 
 std::int64_t most_shared_bytes(Api api) { return api == Api::cuda ? most_shared : most_local; }
 
-std::int64_t padded_filters(std::int64_t filters) { return ceil_div(filters, largest_filters) * largest_filters; }
+std::int64_t padded_filters(std::int64_t filters) {
+    static const int largest = largest_of(&RowParams::filters);
+    return ceil_div(filters, largest) * largest;
+}
 
-std::int64_t padded_depth(std::int64_t depth) { return (ceil_div(depth, largest_chunk) + padding_chunks) * largest_chunk; }
+std::int64_t padded_depth(std::int64_t depth) {
+    static const int largest = largest_of(&RowParams::chunk);
+    return (ceil_div(depth, largest) + padding_chunks) * largest;
+}
 
 Machine machine_of(const Device *device) {
     constexpr int of_an_h100 = 132;

@@ -11,6 +11,9 @@
 
 namespace sepconv::gpu {
 
+/// Values that a function moves at once where it can: gpu_lanes of schedules/gpu_layer.h.
+constexpr int lanes = 4;
+
 /// What the choice depends on beside the layer and the shape.
 struct Machine {
     int multiprocessors = 0;
@@ -67,7 +70,7 @@ struct Plan {
 /// That the plans let a block have.
 std::int64_t most_shared_bytes(Api api);
 
-/// What the packed panel and taps are padded to.
+/// What the packed panel and taps are padded to, so that any row of the table may read whole tiles and chunks of them.
 std::int64_t padded_filters(std::int64_t filters);
 std::int64_t padded_depth(std::int64_t depth);
 

@@ -250,6 +250,19 @@ TEST_P(PlanFor, ChoosesTheCheapestOfWhatItMayTake) {
     }
 }
 
+// A tile and a chunk are read whole, so that nothing may lie beyond them.
+TEST(Padding, HoldsWholeTilesAndChunksOfEveryRow) {
+    for (const Row &row : rows()) {
+        if (row.stage != Stage::gpu_layer) continue;
+        for (const std::int64_t size : {1, 33, 128, 700}) {
+            EXPECT_GE(padded_filters(size), size);
+            EXPECT_EQ(padded_filters(size) % row.params.filters, 0) << row.name;
+            EXPECT_GE(padded_depth(size), size + row.params.chunk) << row.name;
+            EXPECT_EQ(padded_depth(size) % row.params.chunk, 0) << row.name;
+        }
+    }
+}
+
 // ---- sizes that 32 bits do not count
 
 TEST_P(PlanFor, WeightsBeyond2To31ElementsAreRefused) {
