@@ -8,16 +8,20 @@
 
 #include "sepconv/float16.h"
 
+#if defined(__x86_64__)
+#include <cpuid.h>
+#endif
+
 namespace sepconv {
 namespace {
 
 constexpr std::size_t cache_line = 64;
 
 // The widths of panels: two vectors fill the registers best; an odd number of vectors ends in three. Of the widest vectors,
-// for which there are rows of their own, half a one serves what is left where that is enough: on CPUs that take two halves in the time of
-// one it saves the multiplications by zero, on the others it costs nothing.
-std::vector<PanelRun> panels_of_vectors(std::int64_t filters, int lanes) {
-    const bool half = lanes == 16 && filters % lanes > 0 && filters % lanes <= lanes / 2;
+// for which there are rows of their own, half a one may serve what is left where that is enough: it saves multiplications by zero, and
+// reads the tile once more.
+std::vector<PanelRun> panels_of_vectors(std::int64_t filters, int lanes, bool halves) {
+    const bool half = halves && lanes == 16 && filters % lanes > 0 && filters % lanes <= lanes / 2;
     const std::int64_t vectors = half ? filters / lanes : (filters + lanes - 1) / lanes;
     std::vector<PanelRun> runs;
     std::int64_t first = 0;
@@ -116,7 +120,7 @@ PackedWeights::Panels PackedWeights::panels_of(const PanelRun &run, int part, in
 namespace {
 
 template <typename T>
-PackedWeights pack_as(const LayerConfig &config, const Weights &weights, const BuiltTarget &target) {
+PackedWeights pack_as(const LayerConfig &config, const Weights &weights, const BuiltTarget &target, bool halves) {
     const auto [height, width, channels, multiplier] = weights.depthwise_shape;
     const std::int64_t filters = config.filters, window = height * width, depthwise_channels = channels * multiplier;
     const float *pointwise = weights.pointwise_kernel;
@@ -143,7 +147,7 @@ PackedWeights pack_as(const LayerConfig &config, const Weights &weights, const B
             for (std::int64_t lane = 0; lane < count; lane++) steps.push_back((first + lane) * multiplier + m);
         }
     }
-    packed.runs = panels_of_vectors(filters, target.lanes);
+    packed.runs = panels_of_vectors(filters, target.lanes, halves);
     const std::int64_t bias_size = packed.runs.back().first + packed.runs.back().panels * packed.runs.back().width;
     packed.taps = AlignedBytes(blocks.count * multiplier * window * blocks.lanes * sizeof(T));
     T *tap_out = packed.taps.as<T>();
@@ -186,8 +190,27 @@ PackedWeights pack_as(const LayerConfig &config, const Weights &weights, const B
 
 }  // namespace
 
-PackedWeights pack(const LayerConfig &config, const Weights &weights, const BuiltTarget &target) {
-    return target.type == Dtype::float16 ? pack_as<float16>(config, weights, target) : pack_as<float>(config, weights, target);
+bool halves_are_cheaper() {
+#if defined(__x86_64__)
+    static const bool cheaper = [] {
+        // Of the CPUs with 512-bit vectors these are AMD's of family 19h (Zen 4); others have multipliers as wide as the vectors.
+        constexpr unsigned zen4 = 0x19;
+        unsigned eax = 0, ebx = 0, ecx = 0, edx = 0;
+        if (__get_cpuid(0, &eax, &ebx, &ecx, &edx) == 0 || ebx != signature_AMD_ebx || ecx != signature_AMD_ecx || edx != signature_AMD_edx)
+            return false;
+        if (__get_cpuid(1, &eax, &ebx, &ecx, &edx) == 0) return false;
+        const unsigned family = (eax >> 8 & 0xf) + (eax >> 20 & 0xff);
+        return family == zen4;
+    }();
+    return cheaper;
+#else
+    return false;
+#endif
+}
+
+PackedWeights pack(const LayerConfig &config, const Weights &weights, const BuiltTarget &target, bool halves) {
+    return target.type == Dtype::float16 ? pack_as<float16>(config, weights, target, halves)
+                                         : pack_as<float>(config, weights, target, halves);
 }
 
 }  // namespace sepconv

@@ -89,7 +89,11 @@ struct PackedWeights {
     Panels panels_of(const PanelRun &run, int part, int parts) const;
 };
 
+/// Whether this CPU multiplies half of its widest vector in half the time of a whole one.
+bool halves_are_cheaper();
+
 /// Packs weights that were checked against the config already.
-PackedWeights pack(const LayerConfig &config, const Weights &weights, const BuiltTarget &target);
+/// @param halves  whether half a vector serves the last filters where it is enough
+PackedWeights pack(const LayerConfig &config, const Weights &weights, const BuiltTarget &target, bool halves = halves_are_cheaper());
 
 }  // namespace sepconv

@@ -37,7 +37,8 @@ protected:
             RandomLayer one = random_layer(seed + i, {.work = 20'000'000});
             if (target_.type == Dtype::float16 || i % 3 == 0) one = in_float16(std::move(one));
             SCOPED_TRACE(describe(one, seed + i));
-            const PackedWeights packed = pack(one.config, one.weights(), target_);
+            const bool halves = i % 2 == 0;  // either kind of CPU
+            const PackedWeights packed = pack(one.config, one.weights(), target_, halves);
             for (const int concurrency : {1, 4, 64}) {
                 for (const bool rows_contiguous : {true, false}) {
                     check(one, packed, make_plan(one.config, packed, target_, one.input, rows_contiguous, concurrency));
@@ -110,6 +111,34 @@ TEST_P(PlanOf, DepthwiseRowsAreOnlyTakenWhereTheirPromisesHold) {
         }
         EXPECT_EQ(plan.depthwise_single->params.together, 1);
     });
+}
+
+// 24 filters and 40: half a vector at the end where that is cheaper, and one panel more or a wider one where it is not.
+TEST(Panels, EndInHalfAVectorOnlyWhereThatIsCheaper) {
+    const BuiltTarget *target = find_target("avx512");
+    if (target == nullptr) GTEST_SKIP() << "this build has no functions for vectors of which there are halves";
+    const auto widths = [&](std::int64_t filters, bool halves) {
+        const std::vector<float> depthwise(9 * 16), pointwise(16 * filters);
+        Weights weights;
+        weights.depthwise_kernel = depthwise.data();
+        weights.depthwise_shape = {3, 3, 16, 1};
+        weights.pointwise_kernel = pointwise.data();
+        weights.pointwise_shape = {1, 1, 16, filters};
+        LayerConfig config;
+        config.filters = filters;
+        config.use_bias = false;
+        std::vector<int> found;
+        for (const PanelRun &run : pack(config, weights, *target, halves).runs) found.insert(found.end(), run.panels, run.width);
+        return found;
+    };
+    using testing::ElementsAre;
+    EXPECT_THAT(widths(8, true), ElementsAre(8));
+    EXPECT_THAT(widths(8, false), ElementsAre(16));
+    EXPECT_THAT(widths(24, true), ElementsAre(16, 8));
+    EXPECT_THAT(widths(24, false), ElementsAre(32));
+    EXPECT_THAT(widths(40, true), ElementsAre(32, 8));
+    EXPECT_THAT(widths(40, false), ElementsAre(48));
+    EXPECT_THAT(widths(25, true), ElementsAre(32)) << "nine filters fill more than half";
 }
 
 TEST_P(PlanOf, RowsOfTheProductCoverThePixelsExactly) {
