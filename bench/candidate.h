@@ -19,8 +19,9 @@ public:
 
 struct Way {
     std::string name;
+    /// @param request  as the driver made it, for what a way needs beyond the layer
     /// @return nothing where this way does not know the layer
-    std::unique_ptr<Candidate> (*make)(const ShapedLayer &layer, const Weights &weights, int threads);
+    std::unique_ptr<Candidate> (*make)(const ShapedLayer &layer, const Weights &weights, int threads, const nlohmann::json &request);
 };
 
 const std::vector<Way> &ways();

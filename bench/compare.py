@@ -18,14 +18,18 @@ import time
 
 import numpy as np
 
+import compiled_layer
 import report
 
 BENCH = pathlib.Path(__file__).resolve().parent
 ROOT = BENCH.parent
 OURS = ROOT / "build/release/bin/sepconv_bench_worker"
+SEPCONV = ROOT / "build/release/bin/sepconv"
+WAYS = ["precompiled", "compiled"]
 PEERS = sorted(path.stem for path in (BENCH / "peers").glob("*.txt"))
 TOLERANCE = 1e-4  # of the largest output
 QUIET = 0.1  # the share of the cores' time that other work may have in a round
+UNSHARED = 0.95  # of the best rate of multiply-adds beside loads: below it the cores' second hardware threads have other work
 PATIENCE = 3  # times as many rounds as asked for, where rounds are not quiet
 
 
@@ -39,7 +43,9 @@ class Worker:
         # Ends with the driver, however that ends, for a process that stands still does not see its input end.
         pinned = ["setpriv", "--pdeathsig", "KILL", "taskset", "-c", ",".join(map(str, cores))]
         self.log = tempfile.TemporaryFile("w+")
-        self.process = subprocess.Popen(pinned + self.command(), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.log, text=True)
+        # A compiled layer takes as many threads as its library's pool has, which are those of the machine otherwise.
+        self.process = subprocess.Popen(pinned + self.command(), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.log, text=True,
+                                        env=os.environ | {"HL_NUM_THREADS": str(len(cores))})
         self.threads = len(cores)
         self.version = self.answer()["version"]
 
@@ -74,7 +80,8 @@ class Worker:
     def prepare(self, layer, folder):
         """The layer's output, or None where this way does not know the layer."""
         output = pathlib.Path(folder) / "output.f32"
-        if self.ask(prepare=layer, weights=str(folder), output=str(output), threads=self.threads).get("unknown"):
+        more = {"compiled": compiled_layer.library(SEPCONV, layer, pathlib.Path(folder), self.threads)} if self.name == "compiled" else {}
+        if self.ask(prepare=layer, weights=str(folder), output=str(output), threads=self.threads, **more).get("unknown"):
             return None
         return np.fromfile(output, np.float32)
 
@@ -114,6 +121,7 @@ class Contest:
         self.options, self.cores = options, cores
         self.workers = [Worker(name, cores) for name in names]
         self.overhead = {worker.name: worker.overhead() for worker in self.workers if worker.is_peer}
+        self.unshared = 0.0  # the best ratio of multiply-adds beside loads to those alone
 
     def prepared(self, entries):
         """Those of the entries, (column, worker, layer), that know their layer, all with the same output where they are of the same layer."""
@@ -143,19 +151,25 @@ class Contest:
         """One line of the results: the least seconds of each column, and the peak beside them. Rounds that other work disturbed are
         taken again, within limits."""
         columns = self.prepared(entries)
-        least, peaks, disturbances = {}, [], []
+        least, peaks, shared, disturbances = {}, [], [], []
 
         def one_round():
-            peaks.append(self.workers[0].ask(limits={"peak": 0.01}, threads=len(self.cores))["peak"])
+            limits = self.workers[0].ask(limits={"peak": 0.01}, threads=len(self.cores))
+            peaks.append(limits["peak"])
+            shared.append(limits["peak_beside_loads"] / limits["peak"])
             for column, worker in columns:
                 least[column] = min(least.get(column, np.inf), worker.measure(self.options.seconds))
 
+        def quiet_rounds():
+            self.unshared = max(self.unshared, *shared)
+            return sum(work < QUIET and ratio > UNSHARED * self.unshared for work, ratio in zip(disturbances, shared))
+
         for _ in range(PATIENCE * self.options.rounds):
             disturbances.append(self.other_work(one_round))
-            if sum(share < QUIET for share in disturbances) >= self.options.rounds:
+            if quiet_rounds() >= self.options.rounds:
                 break
         line = {"name": name, "layer": entries[0][2], "threads": len(self.cores), "peak": max(peaks), "seconds": least,
-                "quiet_rounds": sum(share < QUIET for share in disturbances), "rounds": len(disturbances)}
+                "quiet_rounds": quiet_rounds(), "rounds": len(disturbances)}
         print(report.progress(line, self.overhead), file=sys.stderr, flush=True)
         return line
 
@@ -165,11 +179,17 @@ class Contest:
     def side_by_side(self, layer):
         return self.measure(layer["name"], [(worker.name, worker, layer) for worker in self.workers])
 
-    def variants(self, name, layers):
-        """Only ours, a worker for each variant of a layer: {column: layer}."""
-        while len(self.workers) < len(layers):
-            self.workers.append(Worker(self.workers[0].name, self.cores))
-        return self.measure(name, [(column, worker, layer) for (column, layer), worker in zip(layers.items(), self.workers)])
+    def variants(self, name, layers, ways):
+        """Only ours, a worker for each variant of a layer, {column: layer}, in each way."""
+        entries = []
+        for way in ways:
+            mine = [worker for worker in self.workers if worker.name == way]
+            while len(mine) < len(layers):
+                mine.append(Worker(way, self.cores))
+                self.workers.append(mine[-1])
+            prefix = "" if way == self.workers[0].name else f"{way} "
+            entries += [(prefix + column, worker, layer) for (column, layer), worker in zip(layers.items(), mine)]
+        return self.measure(name, entries)
 
     def close(self):
         for worker in self.workers:
@@ -204,12 +224,12 @@ PARTS = {
     "population": (True, lambda contest, options: map(contest.side_by_side, table("population.json", options))),
     "sweep": (True, lambda contest, options: map(contest.side_by_side, (layer for layer in sweep() if options.filter in layer["name"]))),
     "neighbours": (False, lambda contest, options: (
-        contest.variants(layer["name"], dict(neighbours(layer))) for layer in table("layers.json", options))),
+        contest.variants(layer["name"], dict(neighbours(layer)), options.ways[:1]) for layer in table("layers.json", options))),
     "formats": (False, lambda contest, options: (
-        contest.variants(layer["name"], {"channels_last": layer, "channels_first": layer | {"data_format": "channels_first"}})
+        contest.variants(layer["name"], {"channels_last": layer, "channels_first": layer | {"data_format": "channels_first"}}, options.ways)
         for layer in table("layers.json", options))),
     "batch": (False, lambda contest, options: (
-        contest.variants(layer["name"], {"1": layer, "8": layer | {"n": 8}}) for layer in table("layers.json", options))),
+        contest.variants(layer["name"], {"1": layer, "8": layer | {"n": 8}}, options.ways) for layer in table("layers.json", options))),
 }
 
 
@@ -223,7 +243,7 @@ def measure_all(options):
     cores = options.cores or sorted(os.sched_getaffinity(0))
     if max(options.threads) > len(cores):
         raise SystemExit(f"compare: --threads {max(options.threads)}: expected at most the number of cores, found cores {cores}")
-    ours = subprocess.run([OURS], check=True, capture_output=True, text=True).stdout.split()
+    ours = options.ways
     results = {"date": datetime.date.today().isoformat(), "cpu": cpu_name(), "seconds": options.seconds, "rounds": options.rounds,
                "ours": ours, "versions": {}, "limits": {}, "overhead": {}, "parts": {part: [] for part in options.parts}}
     for threads in options.threads:
@@ -262,6 +282,8 @@ def numbers(text):
 def main():
     parser = argparse.ArgumentParser(prog="bench/compare", description="Measures this library beside its peers and writes a report.")
     parser.add_argument("--parts", type=names(PARTS), default=list(PARTS), help=f"some of {','.join(PARTS)}; all where not given")
+    parser.add_argument("--ways", type=names(WAYS), default=WAYS,
+                        help=f"some of {','.join(WAYS)}: as the library is linked, and made by `sepconv compile` for each shape; both where not given")
     parser.add_argument("--peers", type=names(PEERS), default=PEERS, help=f"some of {','.join(PEERS)}; all where not given")
     parser.add_argument("--threads", type=numbers, default=[1, 2], help="numbers of threads, each measured apart (1,2)")
     parser.add_argument("--cores", type=numbers, help="the cores to use; those that this process may use where not given")

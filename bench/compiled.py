@@ -15,6 +15,9 @@ from pathlib import Path
 
 import numpy as np
 
+import compiled_layer
+import report
+
 ROUNDS = 3
 
 PROGRAM = """
@@ -57,43 +60,34 @@ int main(void) {
 """
 
 
-def compile_layer(sepconv, folder, name, shape):
-    """Returns the processor time that it took, in seconds."""
+def seconds_of(compile_one):
+    """The processor time that it took."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    subprocess.run([sepconv, "compile", "--config", folder / "layer.json", "--weights", folder / "weights.npz", "--input-shape", shape, "--name", name,
-                    "--no-threads", "--no-cache", "-o", folder], check=True, stderr=subprocess.DEVNULL)  # fmt: skip
+    compile_one()
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
 
 def precompiled(sepconv, folder, shape):
     """Microseconds, and the peak in 10⁹ operations a second."""
-    said = subprocess.check_output([sepconv, "bench", "--config", folder / "layer.json", "--input-shape", shape, "--json", "--benchmark_min_time=0.7"])
+    said = subprocess.check_output([sepconv, "bench", "--config", folder / "config.json", "--input-shape", shape, "--json", "--benchmark_min_time=0.7"])
     (found,) = json.loads(said)["benchmarks"]
     return found["real_time"] * {"ns": 1e-3, "us": 1, "ms": 1e3}[found["time_unit"]], found["peak_gflops"]
 
 
 def time_layer(sepconv, layer, channels_first, folder):
-    channels, kernel = layer["c"], layer["k"]
-    config = {"name": "layer", "filters": layer["f"], "kernel_size": kernel, "strides": layer["s"], "dilation_rate": layer["d"],
-              "depth_multiplier": layer["m"], "padding": "same", "activation": "relu",
-              "data_format": "channels_first" if channels_first else "channels_last"}  # fmt: skip
-    (folder / "layer.json").write_text(json.dumps(config))
+    layer = layer | {"data_format": "channels_first" if channels_first else "channels_last"}
     random = np.random.default_rng(0)
-    inner = channels * layer["m"]
-    np.savez(folder / "weights.npz", depthwise_kernel=random.standard_normal((kernel, kernel, channels, layer["m"]), np.float32),
-             pointwise_kernel=random.standard_normal((1, 1, inner, layer["f"]), np.float32), bias=random.standard_normal(layer["f"], np.float32))  # fmt: skip
-    shapes = [f"1,{channels},{rows},{columns}" if channels_first else f"1,{rows},{columns},{channels}"
-              for rows, columns in ((layer["h"], layer["w"]), ("?", "?"))]  # fmt: skip
-    seconds = max(compile_layer(sepconv, folder, name, shape) for name, shape in zip(("known", "open"), shapes))
+    compiled_layer.write(layer, folder, lambda _, count: random.standard_normal(count, np.float32))
+    shapes = [compiled_layer.input_shape(layer, *sides) for sides in ((), ("?", "?"))]
+    seconds = max(seconds_of(lambda: compiled_layer.compile_layer(sepconv, folder, name, shape, "--no-threads", "--no-cache"))
+                  for name, shape in zip(("known", "open"), shapes))  # fmt: skip
     (folder / "main.c").write_text(PROGRAM)
     subprocess.run(["cc", "-O2", folder / "main.c", folder / "known.a", folder / "open.a", "-I", folder, "-lm", "-o", folder / "main"], check=True)
     rounds = [(precompiled(sepconv, folder, shapes[0]), [float(word) for word in subprocess.check_output([folder / "main"]).split()]) for _ in range(ROUNDS)]
     least, peak = min(each[0][0] for each in rounds), max(each[0][1] for each in rounds)
     known, opened = (min(each[1][i] for each in rounds) for i in (0, 1))
-    rows, columns = (-(-layer[side] // layer["s"]) for side in ("h", "w"))
-    operations = 2 * rows * columns * inner * (kernel * kernel + layer["f"])
-    return least, known, opened, operations / known / 1e3 / peak, seconds
+    return least, known, opened, report.operations(layer) / known / 1e3 / peak, seconds
 
 
 def main():

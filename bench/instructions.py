@@ -208,7 +208,7 @@ def candidates(options):
     if OURS.exists():
         ways = subprocess.run(["qemu-aarch64", "-cpu", options.cpu, "-L", DEBIAN, OURS], check=True, capture_output=True, text=True).stdout.split()
         found += [(f"{way}, {form}" if form == "channels_first" else way, way, form == "channels_first")
-                  for form in options.formats for way in ways]
+                  for form in options.formats for way in ways if way != "compiled"]
     else:
         print(f"instructions: {OURS.relative_to(compare.ROOT)} is not there; only the peers are counted", file=sys.stderr)
     return found + [(peer, peer, False) for peer in options.peers]

@@ -131,13 +131,42 @@ def scaling(results):
     one, two = ({line.name: line for line in lines(results, "layers", threads)} for threads in (1, 2))
     batch_one, batch_two = ({line.name: line for line in lines(results, "batch", threads)} for threads in (1, 2))
     ours = [column for column in results["ours"] if any(column in line.seconds for line in one.values())]
+    batched = [column for column in variant_columns(results, "8") if any(column in line.seconds for line in batch_one.values())]
+    ratio = lambda before, after, column: (f"{before.seconds[column] / after.seconds[column]:.2f}"
+                                           if before and after and column in before.seconds and column in after.seconds else "")
     for name in [name for name in one if name in two]:
-        ratios = [f"{one[name].seconds[column] / two[name].seconds[column]:.2f}" if column in one[name].seconds else "" for column in ours]
-        if name in batch_one and name in batch_two:
-            ratios.append(f"{batch_one[name].seconds['8'] / batch_two[name].seconds['8']:.2f}")
+        ratios = [ratio(one[name], two[name], column) for column in ours]
+        ratios += [ratio(batch_one.get(name), batch_two.get(name), column) for column in batched]
         rows.append([label(one[name]), *ratios])
-    head = ["layer (H×W, C→F)", *ours] + ["batch 8"] * bool(batch_one and batch_two)
+    head = ["layer (H×W, C→F)", *ours] + [variant_words(column, "batch 8", "8") for column in batched]
     return table(head, rows) if rows else ""
+
+
+def variant_columns(results, column):
+    """One variant's columns, of each of our ways: the first way's have its name alone."""
+    return [column] + [f"{way} {column}" for way in results["ours"][1:]]
+
+
+def variant_words(column, words, variant):
+    return words if column == variant else f"{column.rpartition(' ')[0]}, {words}"
+
+
+def formats(results, found):
+    """The two data formats in each of our ways."""
+    pairs = [pair for pair in zip(variant_columns(results, "channels_last"), variant_columns(results, "channels_first"))
+             if any(pair[0] in line.seconds for line in found)]
+    head = ["layer (H×W, C→F)"]
+    for last, first in pairs:
+        head += [variant_words(last, "channels_last", "channels_last"), variant_words(first, "channels_first", "channels_first"), "ratio"]
+    rows = []
+    for line in found:
+        cells = [label(line)]
+        for last, first in pairs:
+            known = last in line.seconds and first in line.seconds
+            cells += ([percent(line.share(last)), percent(line.share(first)), f"{line.seconds[last] / line.seconds[first]:.2f}"] if known
+                      else ["", "", ""])
+        rows.append(cells)
+    return table(head, rows)
 
 
 def variants(found, columns):
@@ -160,8 +189,8 @@ def disturbances(results):
     disturbed = [line for line in all_lines if line["quiet_rounds"] < results["rounds"]]
     if not disturbed:
         return "The cores had no other work."
-    return (f"The cores had other work in more than a tenth of the time: {len(disturbed)} of {len(all_lines)} lines have less than "
-            f"{results['rounds']} quiet rounds; those with † have none.")
+    return (f"The cores had other work in more than a tenth of the time, or their second hardware threads had: {len(disturbed)} of "
+            f"{len(all_lines)} lines have less than {results['rounds']} quiet rounds; those with † have none.")
 
 
 def tables(results, drawn):
@@ -188,10 +217,8 @@ def tables(results, drawn):
     text.append(section("Two threads against one", "How many times as fast.", scaling(results)))
     for threads in threads_measured:
         found = lines(results, "formats", threads)
-        rows = [[label(line), percent(line.share("channels_last")), percent(line.share("channels_first")),
-                 f"{line.seconds['channels_last'] / line.seconds['channels_first']:.2f}"] for line in found]
         text.append(section(f"Data formats, {count(threads)}", "Share of the peak, and the speed of `channels_first` over `channels_last`.",
-                            table(["layer (H×W, C→F)", "channels_last", "channels_first", "ratio"], rows) if rows else ""))
+                            formats(results, found) if found else ""))
     for threads in threads_measured:
         found = lines(results, "neighbours", threads)
         columns = [column for column in found[0].seconds if column != "exact"] if found else []

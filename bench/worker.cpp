@@ -1,6 +1,8 @@
 // This library's side of the comparison with its peers: one of its ways to compute a layer, driven line by line over standard input, as
 // bench/peers/worker.py documents. Beyond that it measures the machine's limits:
 //     {"limits": {"peak": seconds, "bandwidth": seconds}, "threads": n}
+// and of a layer that `sepconv compile` made, it is told where that lies:
+//     {"prepare": …, "compiled": {"library": file, "function": name, "workspace_bytes": n}}
 //   sepconv_bench_worker         prints the names of the ways
 //   sepconv_bench_worker WAY     serves it
 #include <fmt/format.h>
@@ -48,7 +50,7 @@ public:
         const auto pointwise = read_values(folder + "/pointwise.f32", elements(matrix));
         const auto bias = read_values(folder + "/bias.f32", config.filters);
         candidate_ = way.make(layer, {depthwise.data(), taps, pointwise.data(), matrix, bias.data(), config.filters},
-                              request.at("threads").get<int>());
+                              request.at("threads").get<int>(), request);
         if (!candidate_) return;
         input_ = read_values(folder + "/input.f32", elements(layer.input));
         output_.resize(static_cast<std::size_t>(elements(output_shape(config, layer.input))));
@@ -83,7 +85,9 @@ Json limits(const Json &request) {
     const std::string target = default_target();
     // One repetition takes about five microseconds.
     const int repetitions = std::max(1, static_cast<int>(peak_seconds / 5e-6));
-    Json found = {{"target", target}, {"peak", peak(target, repetitions, threads)}};
+    Json found = {{"target", target},
+                  {"peak", peak(target, repetitions, threads)},
+                  {"peak_beside_loads", peak_beside_loads(target, repetitions, threads)}};
     if (bandwidth_seconds > 0) {
         const auto measure = [&](const std::string &level, std::size_t bytes) {
             found["read_" + level] = together(threads, [=] { return read_bandwidth(bytes, bandwidth_seconds); });

@@ -1,6 +1,6 @@
 """bench/compare.py with this library's worker: that what is timed is the layer, and that nothing wrong is timed. Peers are not needed.
 
-    compare_test.py SEPCONV_BENCH_WORKER
+    compare_test.py SEPCONV_BENCH_WORKER SEPCONV
 """
 
 import os
@@ -64,12 +64,57 @@ class OurWorker(unittest.TestCase):
 
     def test_measures_every_limit(self):
         limits = self.worker.ask(limits={"peak": 0.001, "bandwidth": 0.001}, threads=1)
-        self.assertEqual(set(limits), {"target", "peak", "read_l2", "copy_l2", "read_memory", "copy_memory"})
+        self.assertEqual(set(limits), {"target", "peak", "peak_beside_loads", "read_l2", "copy_l2", "read_memory", "copy_memory"})
         self.assertTrue(all(value > 0 for key, value in limits.items() if key != "target"))
 
     def test_that_ends_is_reported_with_its_last_words(self):
         with self.assertRaisesRegex(SystemExit, "precompiled has ended:\n(.|\n)*key 'f' not found"):
             self.worker.ask(prepare={"name": "nothing"}, threads=1)
+
+
+class CompiledWorker(unittest.TestCase):
+    def test_computes_the_layer(self):
+        worker = compare.Worker("compiled", sorted(os.sched_getaffinity(0))[:1])
+        self.addCleanup(worker.close)
+        for more in ({}, {"n": 2, "s": 1}):
+            with self.subTest(more), tempfile.TemporaryDirectory() as name:
+                folder = pathlib.Path(name)
+                compare.write_values(LAYER | more, folder)
+                found, expected = worker.prepare(LAYER | more, folder), reference(LAYER | more, folder)
+                np.testing.assert_allclose(found.reshape(expected.shape), expected, atol=1e-5)
+                self.assertGreater(worker.measure(0.001), 0)
+
+    def test_says_what_the_compiler_says(self):
+        with tempfile.TemporaryDirectory() as name:
+            folder = pathlib.Path(name)
+            compare.write_values(LAYER, folder)
+            with self.assertRaisesRegex(SystemExit, "expected"):
+                compare.compiled_layer.library(compare.SEPCONV, LAYER | {"h": 0}, folder, 1)
+
+
+class Rounds(unittest.TestCase):
+    def line(self, ratios, work=0.0, rounds=2):
+        """Of a contest whose rounds find these rates of multiply-adds beside loads, of a peak of 100."""
+        rates = iter(ratios)
+        worker = types.SimpleNamespace(prepare=lambda layer, folder: np.array([1.0], np.float32), measure=lambda seconds: 1.0,
+                                       ask=lambda **_: {"peak": 100.0, "peak_beside_loads": 100.0 * next(rates)})
+        contest = object.__new__(compare.Contest)
+        contest.options, contest.cores, contest.workers = types.SimpleNamespace(rounds=rounds, seconds=0), [0], [worker]
+        contest.overhead, contest.unshared = {}, 0.0
+        contest.other_work = lambda round: (round(), work)[1]
+        return contest.measure("small", [("precompiled", worker, LAYER)])
+
+    def test_are_taken_again_where_a_second_hardware_thread_was_at_work(self):
+        line = self.line([1.0, 0.8, 0.99])
+        self.assertEqual((line["quiet_rounds"], line["rounds"]), (2, 3))
+
+    def test_before_a_better_one_are_not_quiet_any_more(self):
+        line = self.line([0.8, 1.0, 1.0])
+        self.assertEqual((line["quiet_rounds"], line["rounds"]), (2, 3))
+
+    def test_come_to_an_end_on_a_busy_machine(self):
+        line = self.line([1.0] * 6, work=0.5)
+        self.assertEqual((line["quiet_rounds"], line["rounds"]), (0, 6))
 
 
 class Outputs(unittest.TestCase):
@@ -106,5 +151,6 @@ class Layers(unittest.TestCase):
 
 
 if __name__ == "__main__":
+    compare.SEPCONV = sys.argv.pop(2)
     compare.OURS = sys.argv.pop(1)
     unittest.main()

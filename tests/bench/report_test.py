@@ -63,6 +63,21 @@ class Tables(unittest.TestCase):
                          batch=[line({"1": 6e-6, "8": 9e-6}), line({"1": 4e-6, "8": 5e-6}, threads=2)])
         self.assertIn("| net 10×10 8→16 | 1.50 | 1.80 |", page)
 
+    def test_two_threads_stand_against_one_in_each_way(self):
+        found = results(layers=[line({"precompiled": 6e-6, "compiled": 6e-6}), line({"precompiled": 4e-6, "compiled": 3e-6}, threads=2)],
+                        batch=[line({"1": 6e-6, "8": 9e-6, "compiled 8": 8e-6}), line({"1": 4e-6, "8": 5e-6, "compiled 8": 5e-6}, threads=2)])
+        page = report.tables(found | {"ours": ["precompiled", "compiled"]}, {})
+        self.assertIn("| layer (H×W, C→F) | precompiled | compiled | batch 8 | compiled, batch 8 |", page)
+        self.assertIn("| net 10×10 8→16 | 1.50 | 2.00 | 1.80 | 1.60 |", page)
+
+    def test_data_formats_stand_side_by_side_in_each_way(self):
+        seconds = {"channels_last": 4e-6, "channels_first": 5e-6, "compiled channels_last": 2e-6, "compiled channels_first": 4e-6}
+        page = report.tables(results(formats=[line(seconds)]) | {"ours": ["precompiled", "compiled"]}, {})
+        self.assertIn("| channels_last | channels_first | ratio | compiled, channels_last | compiled, channels_first | ratio |", page)
+        self.assertIn("| net 10×10 8→16 | 10.0 % | 8.0 % | 0.80 | 20.0 % | 10.0 % | 0.50 |", page)
+        del seconds["compiled channels_last"], seconds["compiled channels_first"]
+        self.assertIn("| net 10×10 8→16 | 10.0 % | 8.0 % | 0.80 |\n", self.page(formats=[line(seconds)]))
+
     def test_neighbours_are_compared_by_their_own_operations(self):
         more = LAYER | {"c": 9}
         slower = 5e-6 * report.operations(more) / report.operations(LAYER) / 0.8
