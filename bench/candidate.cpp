@@ -33,7 +33,7 @@ class Compiled : public Candidate {
 public:
     Compiled(const std::string &file, const std::string &function, std::size_t workspace_bytes)
         : library_(dlopen(file.c_str(), RTLD_NOW | RTLD_LOCAL), dlclose), workspace_(workspace_bytes / sizeof(float)) {
-        if (!library_) throw FileError(fmt::format("{}: expected a library, found that {}", file, dlerror()));
+        if (!library_) throw FileError(fmt::format("{}: expected a library, found {}", file, dlerror()));  // NOLINT(concurrency-mt-unsafe)
         run_ = reinterpret_cast<Function>(dlsym(library_.get(), function.c_str()));
         if (run_ == nullptr) throw FileError(fmt::format("{}: expected a function {}, found none", file, function));
     }
