@@ -1,4 +1,4 @@
-# The functions that are compiled for GPUs, for CUDA and for OpenCL. They call the runtime's own functions where Halide's objects call
+# The functions that are compiled for GPUs, for CUDA, OpenCL and Vulkan. They call the runtime's own functions where Halide's objects call
 # Halide's runtime, which is not linked.
 
 # The least compute capability of a CUDA device, as Halide writes it: 8.0.
@@ -8,12 +8,12 @@ set(gpus "cuda;opencl")
 if(CMAKE_CROSSCOMPILING)
     set(gpus "")
 endif()
-set(SEPCONV_GPUS "${gpus}" CACHE STRING "The GPUs whose functions are built in: cuda, opencl, both or none")
+set(SEPCONV_GPUS "${gpus}" CACHE STRING "The GPUs whose functions are built in: any of cuda, opencl, vulkan, or none")
 set(SEPCONV_GPU_CALLS ${CMAKE_CURRENT_LIST_DIR}/gpu_calls.txt)
 
 # sepconv_gpu_object(VARIABLE FUNCTION GENERATOR API [FOLDER FOLDER] [TARGET_FEATURES FEATURE...] PARAM=VALUE...): the object of one function
 # and beside it the lowered statement (.stmt), in FOLDER (`gpu` of the current binary folder where there is none); sets VARIABLE to the
-# object's path. API: cuda or opencl. The function's first argument is a pointer to a GpuCall (runtime/gpu/calls.h).
+# object's path. API: cuda, opencl or vulkan. The function's first argument is a pointer to a GpuCall (runtime/gpu/calls.h).
 function(sepconv_gpu_object variable function generator api)
     cmake_parse_arguments(PARSE_ARGV 4 arg "" "FOLDER" "TARGET_FEATURES")
     if(NOT CMAKE_OBJCOPY)
@@ -23,8 +23,11 @@ function(sepconv_gpu_object variable function generator api)
         set(features cuda-cuda_capability_${SEPCONV_CUDA_CAPABILITY})
     elseif(api STREQUAL "opencl")
         set(features opencl)
+    elseif(api STREQUAL "vulkan")
+        # Sums that do not depend on their order, and divisions by a constant, are of 64 bits.
+        set(features vulkan-vk_int64)
     else()
-        message(FATAL_ERROR "sepconv_gpu_object(${function}): API: expected cuda or opencl, found ${api}")
+        message(FATAL_ERROR "sepconv_gpu_object(${function}): API: expected cuda, opencl or vulkan, found ${api}")
     endif()
     sepconv_machine(machine system)
     list(JOIN arg_TARGET_FEATURES - more)
@@ -118,7 +121,7 @@ function(sepconv_gpu_pipelines table)
             endif()
             foreach(api ${SEPCONV_GPUS})
                 # Rows that an API has for some types only: on OpenCL half precision is converted by arithmetic, the longer the more is
-                # unrolled.
+                # unrolled, and not every device of Vulkan stores 16 bits.
                 string(JSON only ERROR_VARIABLE every GET "${row}" ${api}_types)
                 if(NOT every AND NOT only MATCHES "\"${type}\"")
                     continue()

@@ -31,11 +31,12 @@ public:
 
     void generate() {
         const std::string kind = activation;
-        along = {along0 != 0, along1 != 0, along2 != 0, along3 != 0};
+        axes = {along0, along1, along2, along3};
+        for (const Expr &axis : axes) along.push_back(axis != 0);
         for (int i = 0; i < 4; i++) {
             extents.push_back(output.dim(i).extent());
-            kept.push_back(select(along[i], 1, extents[i]));
-            reduced.push_back(select(along[i], extents[i], 1));
+            kept.push_back(if_axis(i, 1, extents[i]));
+            reduced.push_back(if_axis(i, extents[i], 1));
         }
         output(d0, d1, d2, d3) = undef(output.type());
         if (kind == "glu") {
@@ -67,6 +68,15 @@ public:
 private:
     // The formulas see the tensor as lines: all that is reduced to one result is a line, and the lines are counted through.
 
+    bool on_vulkan() const { return target.value().has_feature(Target::Vulkan); }
+
+    // One value for an axis, another for other dimensions. A condition that is the same for all threads is computed outside of the kernel,
+    // which takes it as a bool; Vulkan's buffers can't have one.
+    Expr if_axis(int dimension, const Expr &value, const Expr &other) const {
+        if (on_vulkan()) return other + (value - other) * axes[dimension];
+        return select(along[dimension], value, other);
+    }
+
     static std::vector<Expr> sum_of(std::vector<Expr> a, const std::vector<Expr> &b) {
         for (std::size_t i = 0; i < a.size(); i++) a[i] += b[i];
         return a;
@@ -76,7 +86,7 @@ private:
     void glu() {
         const auto at = [&](const std::vector<Expr> &half_and_place) {
             std::vector<Expr> point = sepconv::point_of(half_and_place[1], extents);
-            for (int i = 0; i < 4; i++) point[i] += select(along[i], half_and_place[0] * extents[i], 0);
+            for (int i = 0; i < 4; i++) point[i] += if_axis(i, half_and_place[0] * extents[i], 0);
             return Expr(input(point));
         };
         const RDom elements(0, sepconv::count_of(extents), "elements");
@@ -88,7 +98,7 @@ private:
 
     std::vector<Expr> on_axis(const Expr &element) const {
         std::vector<Expr> point;
-        for (const Expr &is_axis : along) point.push_back(select(is_axis, element, 0));
+        for (int i = 0; i < 4; i++) point.push_back(if_axis(i, element, 0));
         return point;
     }
 
@@ -113,12 +123,13 @@ private:
         std::vector<Expr> sizes = reduced;
         sizes.push_back(lines);
         const sepconv::AxesInput view = {at, {e0, e1, e2, e3, line}, {true, true, true, true, false}, sizes};
+        // Of several definitions that are not asked for the host starts no kernel, for Vulkan one without blocks.
         const auto domain = [&](const Expr &where) {
-            RDom elements({{0, reduced[0]}, {0, reduced[1]}, {0, reduced[2]}, {0, reduced[3]}, {0, lines}}, "elements");
-            elements.where(where);
+            const Expr asked_for = on_vulkan() ? select(where, lines, 0) : lines;
+            RDom elements({{0, reduced[0]}, {0, reduced[1]}, {0, reduced[2]}, {0, reduced[3]}, {0, asked_for}}, "elements");
+            if (!on_vulkan()) elements.where(where);
             return elements;
         };
-        // Of several definitions that are not asked for the host starts no kernel.
         const Expr by_blocks = along[0] && extents[0] >= sepconv::gpu_row_lanes;
         blocks = {sepconv::along_axes(view, activation, sepconv::gpu_row_lanes, false), domain(by_blocks)};
         threads = {sepconv::along_axes(view, activation, 0, false), domain(!by_blocks)};
@@ -135,7 +146,7 @@ private:
     void store(const std::vector<Expr> &at, const Expr &value) { output(at) = sepconv::to_memory(value, output.type()); }
 
     Var e0{"e0"}, e1{"e1"}, e2{"e2"}, e3{"e3"}, line{"line"}, d0{"d0"}, d1{"d1"}, d2{"d2"}, d3{"d3"};
-    std::vector<Expr> along, extents, kept, reduced;  ///< of each dimension; kept and reduced are 1 where the other is the extent
+    std::vector<Expr> axes, along, extents, kept, reduced;  ///< of each dimension; kept and reduced are 1 where the other is the extent
     sepconv::GpuLines blocks, threads;
 };
 

@@ -42,10 +42,16 @@ public:
         sum(element) = bias(at);
         sum(element) += partial(of_slice);
 
+        // What only depends on a parameter is computed outside of the kernel. Of a test that is a bool, which Vulkan's buffers can't have;
+        // there each thread reads its own parameters.
+        parameters(element) = {Expr(a), Expr(b), Expr(c)};
         elements = RDom(0, sepconv::count_of(extents), "elements");
+        const bool own = target.value().has_feature(Target::Vulkan);
+        const Expr first = own ? parameters(elements.x)[0] : Expr(a), second = own ? parameters(elements.x)[1] : Expr(b),
+                   third = own ? parameters(elements.x)[2] : Expr(c);
         output(d0, d1, d2, d3) = undef(output.type());
         output(sepconv::point_of(elements.x, extents)) =
-            sepconv::to_memory(sepconv::activated(sum(elements.x), activation, a, b, c), output.type());
+            sepconv::to_memory(sepconv::activated(sum(elements.x), activation, first, second, third), output.type());
     }
 
     void schedule() {
@@ -61,12 +67,13 @@ public:
         bias.dim(0).set_stride(Expr());
         const RVar thread = sepconv::schedule_gpu_flat(output.update(), elements);
         sum.compute_at(output, thread).store_in(MemoryType::Register);
+        if (target.value().has_feature(Target::Vulkan)) parameters.compute_at(output, thread).store_in(MemoryType::Register);
     }
 
 private:
     Var element{"element"}, d0{"d0"}, d1{"d1"}, d2{"d2"}, d3{"d3"};
     RDom elements;
-    Func sum{"sum"};
+    Func sum{"sum"}, parameters{"parameters"};
 };
 
 }  // namespace

@@ -78,8 +78,8 @@ public:
             at.filters = whole ? Expr(0) : number % filter_blocks;
             at.column = around % across * tile.columns;
             at.row = around / across % down * tile.rows;
-            at.slice = around / (across * down) % slices;
-            at.image = around / (across * down) / slices;
+            at.slice = around / (across * down) % known_slices();
+            at.image = around / (across * down) / known_slices();
             return at;
         };
         const Expr images = output.dim(3).extent();  // slices among them
@@ -150,12 +150,18 @@ public:
     }
 
 private:
-    // For OpenCL Halide can't compare vectors strictly, and makes its min and max of comparisons that are not strict: they lose a NaN.
+    // For OpenCL Halide can't compare vectors strictly, and makes its min and max of comparisons that are not strict: they lose a NaN. A
+    // driver of Vulkan may take no comparison strictly.
     Expr clamped(const Expr &sum) const {
-        if (!target.value().has_feature(Target::OpenCL)) return sepconv::clamped_stage(sum, low, high);
+        if (!target.value().has_feature(Target::OpenCL) && !on_vulkan()) return sepconv::clamped_stage(sum, low, high);
         const Expr is_nan = (reinterpret<std::int32_t>(sum) & 0x7fffffff) > 0x7f800000;
         return select(is_nan, sum, max(min(sum, high), low));
     }
+
+    bool on_vulkan() const { return target.value().has_feature(Target::Vulkan); }
+
+    // Halide tests a divisor for 0 outside of the kernel, and hands it the result as a bool, which Vulkan's buffers can't have.
+    Expr known_slices() const { return on_vulkan() ? max(slices, 1) : Expr(slices); }
 
     sepconv::GpuTile tile() const { return {columns, rows, filters, chunk, thread_pixels, thread_filters}; }
 

@@ -31,7 +31,7 @@ std::string known_targets() {
     for (const BuiltTarget &target : built_targets()) {
         names += fmt::format("{}{}{}", names.empty() ? "" : ", ", target.name, runs_here(target) ? "" : " (not on this CPU)");
     }
-    for (const gpu::Api api : {gpu::Api::cuda, gpu::Api::opencl}) {
+    for (const gpu::Api api : gpu::all_apis) {
         if (gpu::is_built(api)) names += fmt::format(", {}", gpu::name(api));
     }
     return names;
@@ -65,7 +65,7 @@ std::optional<gpu::Api> named_gpu(const std::string &name) {
         if (forced == nullptr) return std::nullopt;
         wanted = forced;
     }
-    for (const gpu::Api api : {gpu::Api::cuda, gpu::Api::opencl}) {
+    for (const gpu::Api api : gpu::all_apis) {
         if (wanted == gpu::name(api) && gpu::is_built(api)) return api;
     }
     return std::nullopt;
@@ -413,7 +413,7 @@ const BuiltTarget &target_for(const std::string &name, Arithmetic arithmetic) {
 std::string explain_for(const std::string &name, const LayerConfig &config, const Shape &input, Arithmetic arithmetic, bool json) {
     const Shape output = output_shape(config, input);
     check_arithmetic(config, arithmetic);
-    for (const gpu::Api api : {gpu::Api::cuda, gpu::Api::opencl}) {
+    for (const gpu::Api api : gpu::all_apis) {
         const std::vector<std::string_view> machine = words_of(name);
         if (!gpu::is_built(api) || std::find(machine.begin(), machine.end(), gpu::name(api)) == machine.end()) continue;
         check_sums(api, arithmetic);
@@ -444,7 +444,7 @@ std::vector<Target> targets() {
 
 std::vector<Gpu> gpus() {
     std::vector<Gpu> list;
-    for (const gpu::Api api : {gpu::Api::cuda, gpu::Api::opencl}) {
+    for (const gpu::Api api : gpu::all_apis) {
         if (!gpu::is_built(api)) continue;
         Gpu found{gpu::name(api), {}, gpu::why_not(gpu::name(api)).value_or("")};
         if (found.why_not.empty()) found.device = gpu::device_name(found.target);

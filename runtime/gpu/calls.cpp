@@ -1,5 +1,5 @@
 // What the functions that are compiled for GPUs call in place of Halide's runtime. The build renames their calls (cmake/gpu_calls.txt), so
-// another user of Halide in the process meets none of this, and the same functions serve CUDA and OpenCL.
+// another user of Halide in the process meets none of this, and the same functions serve every API.
 #include "gpu/calls.h"
 
 #include <fmt/format.h>
@@ -63,8 +63,7 @@ int sepconv_gpu_initialize_kernels(void *user_context, void **state, const char 
     std::atomic_ref(*state).store(const_cast<char *>(text), std::memory_order_relaxed);
     GpuCall &call = call_of(user_context);
     if (call.status != 0) return call.status;
-    return guarded(call, halide_error_code_gpu_device_error,
-                   [&] { call.device->load(text, static_cast<std::size_t>(bytes), call.most_registers); });
+    return guarded(call, halide_error_code_gpu_device_error, [&] { call.device->load(text, static_cast<std::size_t>(bytes), call.how); });
 }
 
 // The programs stay with the device.
@@ -87,7 +86,8 @@ int sepconv_gpu_run(void *user_context, void *state, const char *kernel, int blo
              .block = {static_cast<unsigned>(threads_x), static_cast<unsigned>(threads_y), static_cast<unsigned>(threads_z)},
              .shared_bytes = static_cast<unsigned>(shared_bytes),
              .arguments = values,
-             .sizes = sizes},
+             .sizes = sizes,
+             .is_buffer = is_buffer},
             call.stream);
     });
 }

@@ -260,14 +260,14 @@ public:
         driver_.check("cuStreamSynchronize", driver_.synchronize(stream.handle));
     }
 
-    void load(const char *text, std::size_t, int most_registers) override {
+    void load(const char *text, std::size_t, const Compilation &how) override {
         const std::lock_guard lock(mutex_);
         if (programs_.contains(text)) return;
         const Current current(*this);
         char log[4096] = "";
         int options[] = {error_log, error_log_bytes, max_registers};
-        void *values[] = {log, std::bit_cast<void *>(sizeof log), std::bit_cast<void *>(static_cast<std::intptr_t>(most_registers))};
-        const unsigned count = std::size(options) - (most_registers > 0 ? 0 : 1);
+        void *values[] = {log, std::bit_cast<void *>(sizeof log), std::bit_cast<void *>(static_cast<std::intptr_t>(how.most_registers))};
+        const unsigned count = std::size(options) - (how.most_registers > 0 ? 0 : 1);
         Module module = nullptr;
         driver_.check("cuModuleLoadDataEx", driver_.load_module(&module, text, count, options, values), "{} says: {}", name(), log);
         programs_[text].module = module;

@@ -1,4 +1,4 @@
-// What both APIs share: the devices' ids, the libraries that are loaded, and the question whether an API is to be had.
+// What the APIs share: the devices' ids, the libraries that are loaded, and the question whether an API is to be had.
 #include "gpu/device.h"
 
 #include <dlfcn.h>
@@ -16,6 +16,29 @@ namespace {
 std::uint64_t next_id() {
     static std::atomic<std::uint64_t> last = 0;
     return ++last;
+}
+
+struct Found {
+    std::string_view api;
+    Device &(*device)();
+    std::string (*device_name)();
+};
+
+constexpr Found all[] = {
+    {"cuda", &current_cuda_device, &cuda_device_name},
+    {"opencl", &opencl_device, &opencl_device_name},
+#ifdef SEPCONV_VULKAN
+    {"vulkan", &vulkan_device, &vulkan_device_name},
+#endif
+};
+
+const Found &found(std::string_view api) {
+    std::string names;
+    for (const Found &one : all) {
+        if (one.api == api) return one;
+        names += fmt::format("{}{}", names.empty() ? "" : ", ", one.api);
+    }
+    throw TargetError(fmt::format("expected one of {}, found {}", names, api));
 }
 
 }  // namespace
@@ -41,11 +64,9 @@ void *Library::get(const char *function) const {
     return found;
 }
 
-std::string device_name(std::string_view api) {
-    if (api == "cuda") return cuda_device_name();
-    if (api == "opencl") return opencl_device_name();
-    throw TargetError(fmt::format("expected cuda or opencl, found {}", api));
-}
+Device &device_of(std::string_view api) { return found(api).device(); }
+
+std::string device_name(std::string_view api) { return found(api).device_name(); }
 
 std::optional<std::string> why_not(std::string_view api) {
     try {

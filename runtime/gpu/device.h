@@ -1,5 +1,5 @@
-// What the runtime asks of a GPU: memory, copies and launches, by NVIDIA's driver or by OpenCL. Neither library is linked; each is looked
-// for when it is first asked for. Which kernels run, and with what, is left to the caller.
+// What the runtime asks of a GPU: memory, copies and launches, by NVIDIA's driver, by OpenCL or by Vulkan. No library is linked; each is
+// looked for when it is first asked for. Which kernels run, and with what, is left to the caller.
 #pragma once
 
 #include <cstddef>
@@ -11,16 +11,25 @@
 
 namespace sepconv::gpu {
 
-/// A CUstream of the device's context; nullptr is the context's default stream. OpenCL ignores it: it has one queue, in order.
+/// A CUstream of the device's context; nullptr is the context's default stream. OpenCL and Vulkan ignore it: they have one queue, in order.
 struct Stream {
     void *handle = nullptr;
 };
 
-/// Memory of a device: a CUdeviceptr or a cl_mem. 0 is none.
+/// Memory of a device: a CUdeviceptr, a cl_mem or a number. 0 is none.
 using Memory = std::uint64_t;
 
 struct Extent {
     unsigned x = 1, y = 1, z = 1;
+};
+
+/// How a program is compiled.
+struct Compilation {
+    /// CUDA: that a thread may have, so that more blocks run at once; 0: as many as the compiler likes.
+    int most_registers = 0;
+    /// Vulkan: every addition and multiplication is rounded by itself and in its order, on which activations rely. CUDA and OpenCL are told
+    /// so in the program.
+    bool is_exact = true;
 };
 
 /// One start of a kernel. Nothing of it is kept once `launch` returns.
@@ -29,11 +38,12 @@ struct Launch {
     const char *kernel;
     Extent grid, block;  ///< blocks, and threads of a block; an empty grid starts nothing
     unsigned shared_bytes = 0;
-    std::span<void *const> arguments;  ///< where each argument's value lies; a buffer's is its Memory
-    const std::size_t *sizes;          ///< the bytes of each value
+    std::span<void *const> arguments;        ///< where each argument's value lies; a buffer's is its Memory
+    const std::size_t *sizes;                ///< the bytes of each value
+    const std::int8_t *is_buffer = nullptr;  ///< whether it is a buffer
 };
 
-/// A CUDA context, or an OpenCL device with its queue. Lives as long as the process.
+/// A CUDA context, or a device of OpenCL or Vulkan with its queue. Lives as long as the process.
 ///
 /// Every function is thread-safe, works in the device's own context and leaves the calling thread's current context as it was. What it
 /// enqueues it does not wait for. After the first launch of a kernel the next ones allocate nothing on the device and wait for nothing, so
@@ -45,10 +55,10 @@ public:
     Device(const Device &) = delete;
     Device &operator=(const Device &) = delete;
 
-    /// "cuda" or "opencl".
+    /// "cuda", "opencl" or "vulkan".
     virtual std::string_view api() const = 0;
     const std::string &name() const { return name_; }
-    /// CUDA's streaming multiprocessors, OpenCL's compute units.
+    /// CUDA's streaming multiprocessors, OpenCL's compute units; by Vulkan a guess where the driver does not tell.
     int multiprocessors() const { return multiprocessors_; }
     /// Another one for each context, also where a new context lies at the address of one that is gone.
     std::uint64_t id() const { return id_; }
@@ -69,12 +79,11 @@ public:
     /// Waits for everything on the stream.
     virtual void synchronize(Stream stream) = 0;
 
-    /// Makes a program ready, PTX or OpenCL C by the device's API. A program is its text's address: it is compiled by the first call and
-    /// kept, and later ones do nothing.
-    /// @param text            stays where it is; its last byte is a NUL.
-    /// @param most_registers  that a thread may have, so that more blocks run at once; 0: as many as the compiler likes. CUDA only.
-    virtual void load(const char *text, std::size_t bytes, int most_registers) = 0;
-    void load(const char *text, std::size_t bytes) { load(text, bytes, 0); }
+    /// Makes a program ready, PTX, OpenCL C or Halide's list of SPIR-V kernels by the device's API. A program is its text's address: it is
+    /// compiled by the first call and kept, and later ones do nothing.
+    /// @param text            stays where it is; the last byte of PTX and OpenCL C is a NUL.
+    virtual void load(const char *text, std::size_t bytes, const Compilation &how) = 0;
+    void load(const char *text, std::size_t bytes) { load(text, bytes, {}); }
     virtual void launch(const Launch &launch, Stream stream) = 0;
 
     /// Makes the device's context current on the calling thread, where it is not, and the one before current again at the end. The
@@ -114,10 +123,17 @@ Device &current_cuda_device();
 /// @throws TargetError  without OpenCL or a device.
 Device &opencl_device();
 
-/// Why no kernel of "cuda" or "opencl" runs here, or nothing where they do. Makes no context.
+/// The first GPU that Vulkan finds, else its first device of any kind. Only where the functions for Vulkan are built in.
+/// @throws TargetError  without Vulkan or a device that runs the kernels.
+Device &vulkan_device();
+
+/// Of "cuda", "opencl" or "vulkan", as the functions above.
+Device &device_of(std::string_view api);
+
+/// Why no kernel of an API runs here, or nothing where they do. Makes no context.
 std::optional<std::string> why_not(std::string_view api);
 
-/// The name of the device that "cuda" or "opencl" would take. Makes no context.
+/// The name of the device that an API would take. Makes no context.
 /// @throws TargetError  as the functions above.
 std::string device_name(std::string_view api);
 

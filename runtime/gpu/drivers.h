@@ -1,4 +1,4 @@
-// How the two APIs are reached: libraries that are opened while the process runs, and functions taken from them by name.
+// How the APIs are reached: libraries that are opened while the process runs, and functions taken from them by name.
 #pragma once
 
 #include <string>
@@ -40,5 +40,6 @@ private:
 /// @throws TargetError  where the API has no device here that runs the kernels.
 std::string cuda_device_name();
 std::string opencl_device_name();
+std::string vulkan_device_name();
 
 }  // namespace sepconv::gpu

@@ -104,6 +104,7 @@ struct GpuLayer::OnDevice {
 
 GpuLayer::GpuLayer(const LayerConfig &config, const Weights &weights, Api api, const Only &only)
     : config_(config), channels_(weights.depthwise_shape[2]), api_(api), only_(only), number_(++layers_made) {
+    check_dtype(api, config.dtype);
     const std::int64_t multiplier = config.depth_multiplier, depth = channels_ * multiplier, filters = config.filters;
     const std::int64_t rows = padded_depth(depth), width = padded_filters(filters);
     const std::int64_t window = static_cast<std::int64_t>(config.kernel_size[0]) * config.kernel_size[1];
@@ -134,7 +135,7 @@ GpuLayer::GpuLayer(const LayerConfig &config, const Weights &weights, Api api, c
 
 GpuLayer::~GpuLayer() = default;
 
-Device &GpuLayer::device() const { return api_ == Api::cuda ? current_cuda_device() : opencl_device(); }
+Device &GpuLayer::device() const { return device_of(name(api_)); }
 
 const GpuLayer::OnDevice &GpuLayer::weights_on(Device &device) const {
     const std::lock_guard lock(mutex_);
@@ -183,7 +184,7 @@ void GpuLayer::launch(Device &device, Stream stream, const Tensor &input, const 
     const bool first = config_.data_format == DataFormat::channels_first;
     const std::int64_t value_bytes = bytes_of(config_.dtype);
     const auto by_vectors = [&](const Tensor &tensor) {
-        // Memory of OpenCL has no address; it begins where any vector may.
+        // Memory of OpenCL and Vulkan has no address; it begins where any vector may.
         if (api_ == Api::cuda && tensor.memory % (lanes * value_bytes) != 0) return false;
         for (int i = 0; i < 3; i++) {
             if (tensor.shape[i] > 1 && tensor.strides[i] % lanes != 0) return false;
@@ -192,7 +193,7 @@ void GpuLayer::launch(Device &device, Stream stream, const Tensor &input, const 
     };
     const Plan plan = this->plan(device, input.shape, {by_vectors(input), by_vectors(output)});
     const OnDevice &weights = weights_on(device);
-    GpuCall call{&device, stream, {}, 0, 0};
+    GpuCall call{&device, stream, {}, 0, {}};
 
     // The product, in the order of its dimensions: (f, x, y, n).
     const auto in_order = [&](const Shape &shape) {
@@ -225,8 +226,8 @@ void GpuLayer::launch(Device &device, Stream stream, const Tensor &input, const 
         input_shape[0] = product_shape[0] = images;
         // An activation along the batch may leave fewer; it has all of them at once.
         if (!along[0]) output_shape[0] = images;
-        // OpenCL's memory has no addresses to add to; what it runs on was made dense, and small enough.
-        if (n > 0 && api_ == Api::opencl) throw ShapeError("input: expected a batch below 2^31 elements for opencl");
+        // Other memory than CUDA's has no addresses to add to; what it runs on was made dense, and small enough.
+        if (n > 0 && api_ != Api::cuda) throw ShapeError(fmt::format("input: expected a batch below 2^31 elements for {}", name(api_)));
         const Memory from = input.memory + static_cast<Memory>(n * input.strides[0] * value_bytes);
         const Memory to = output.memory + static_cast<Memory>(n * output.strides[0] * value_bytes);
         DeviceBuffer<4> image_buffer(from, config_.dtype, in_order(input_shape), in_order(input.strides));
@@ -237,7 +238,7 @@ void GpuLayer::launch(Device &device, Stream stream, const Tensor &input, const 
         DeviceBuffer<2> panel(weights.panel, config_.dtype, {width, depth}, {1, width});
         DeviceBuffer<1> bias(plan.is_partial() ? weights.zeros : weights.bias, Dtype::float32, {width}, {1});
         const auto run_layer = [&](DeviceBuffer<4> &result) {
-            call.most_registers = plan.layer->params.registers;
+            call.how = {plan.layer->params.registers, false};
             const auto quarter = [](const DeviceBuffer<4> &buffer, int i) { return buffer.dimensions[i].stride / lanes; };
             const auto narrow = [](std::int64_t value) { return static_cast<int>(value); };
             plan.layer->layer(&call, image_buffer, taps, panel, bias, narrow(plan.multiplier), narrow(plan.x.stride), narrow(plan.y.stride),
@@ -257,7 +258,7 @@ void GpuLayer::launch(Device &device, Stream stream, const Tensor &input, const 
         slices_shape[0] = images * plan.slices;
         DeviceBuffer<4> slices(sums.memory(), Dtype::float32, in_order(slices_shape), in_order(product_strides));
         run_layer(slices);
-        call.most_registers = 0;
+        call.how = {};
         // Image n's slices lie one behind the other. Dimensions innermost first, whichever the filters' is.
         const std::array<std::int64_t, 4> extents = reversed(product_shape), strides = reversed(product_strides);
         DeviceBuffer<5> partial(sums.memory(), Dtype::float32, {extents[0], extents[1], extents[2], extents[3], plan.slices},

@@ -39,7 +39,7 @@ public:
         Memory memory;
         Shape shape, strides;
     };
-    /// What enqueue() does, on any API's memory. OpenCL's has no addresses: a tensor begins where its memory does.
+    /// What enqueue() does, on any API's memory. That of OpenCL and Vulkan has no addresses: a tensor begins where its memory does.
     void launch(Device &device, Stream stream, const Tensor &input, const Tensor &output) const;
 
     std::string explain(const Shape &input, const Shape &output, bool json) const;

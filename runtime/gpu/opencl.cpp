@@ -259,7 +259,7 @@ public:
 
     void synchronize(Stream) override { check("clFinish", driver_.finish(queue_)); }
 
-    void load(const char *text, std::size_t bytes, int) override {
+    void load(const char *text, std::size_t bytes, const Compilation &) override {
         const std::lock_guard lock(mutex_);
         if (programs_.contains(text)) return;
         const std::size_t without_nul = bytes - 1;

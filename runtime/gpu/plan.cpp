@@ -21,7 +21,7 @@ constexpr int warp = 32;
 constexpr int most_slices = 16;
 constexpr int padding_chunks = 3;                 // by which the last slice may be longer than what is left
 constexpr std::int64_t most_shared = 96 * 1024;   // of a block, where the device with the least of it has 99 KiB
-constexpr std::int64_t most_local = 32 * 1024;    // what every device of OpenCL has that is no embedded one
+constexpr std::int64_t most_local = 32 * 1024;    // what every device of OpenCL has that is no embedded one, and of Vulkan that is taken
 constexpr double most_of_whole = 1.5;             // bytes of the whole-depth form for each that has to be moved
 constexpr int most_blocks = 32, most_warps = 64;  // of a multiprocessor
 
@@ -139,6 +139,7 @@ Machine machine_of(const Device *device) {
 
 Plan make_plan(const LayerConfig &config, std::int64_t channels, Api api, const Machine &machine, const Shape &input, const Access &access,
                const Only &only) {
+    check_dtype(api, config.dtype);
     Plan plan;
     plan.format = config.data_format;
     const bool first = plan.format == DataFormat::channels_first;

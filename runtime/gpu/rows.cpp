@@ -1,7 +1,11 @@
 // The generated registry of GPU functions made into an array.
 #include "gpu/rows.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
+
+#include "sepconv/error.h"
 
 #define SEPCONV_GPU_ROW(stage, name, api, ...) SEPCONV_DECLARE_##stage(sepconv_##name##_##api)
 #define SEPCONV_DECLARE_gpu_layer(symbol)                                                                                                  \
@@ -53,13 +57,34 @@ const char *name(Stage stage) {
     return "";
 }
 
-const char *name(Api api) { return api == Api::cuda ? "cuda" : "opencl"; }
+const char *name(Api api) {
+    switch (api) {
+        case Api::cuda:
+            return "cuda";
+        case Api::opencl:
+            return "opencl";
+        case Api::vulkan:
+            return "vulkan";
+    }
+    return "";
+}
 
 std::span<const Row> rows() { return std::span(all).first(std::size(all) - 1); }
 
 bool is_built(Api api) {
     const std::span<const Row> all_rows = rows();
     return std::any_of(all_rows.begin(), all_rows.end(), [&](const Row &row) { return row.api == api; });
+}
+
+void check_dtype(Api api, Dtype dtype) {
+    const std::span<const Row> all_rows = rows();
+    const auto is_for = [&](Dtype type) {
+        return std::any_of(all_rows.begin(), all_rows.end(),
+                           [&](const Row &row) { return row.api == api && row.stage == Stage::gpu_layer && row.image_type == type; });
+    };
+    if (dtype != Dtype::float32 && !is_for(dtype)) {
+        throw TargetError(fmt::format("dtype: expected float32 on {}, found {}", name(api), sepconv::name(dtype)));
+    }
 }
 
 }  // namespace sepconv::gpu

@@ -10,7 +10,8 @@
 namespace sepconv::gpu {
 
 enum class Stage { gpu_layer, gpu_finish, gpu_axes };
-enum class Api { cuda, opencl };
+enum class Api { cuda, opencl, vulkan };
+constexpr Api all_apis[] = {Api::cuda, Api::opencl, Api::vulkan};
 
 /// As the table calls them.
 const char *name(Stage stage);
@@ -64,5 +65,7 @@ struct Row {
 std::span<const Row> rows();
 /// Whether functions for an API are built in.
 bool is_built(Api api);
+/// @throws TargetError  where an API has no functions for layers of a type
+void check_dtype(Api api, Dtype dtype);
 
 }  // namespace sepconv::gpu
