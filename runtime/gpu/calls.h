@@ -18,7 +18,7 @@ struct GpuCall {
     std::string error;
     /// Not 0 where something failed: one of HalideRuntime.h's halide_error_code_t.
     int status = 0;
-    Compilation how;
+    Compilation how = {};
 
     /// @throws ExecutionError  with `error`, where something failed
     void check() const;

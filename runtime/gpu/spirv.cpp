@@ -34,8 +34,8 @@ enum Opcode : std::uint32_t {
     op_integer_multiply = 132,
     op_multiply = 133
 };
-constexpr std::uint32_t built_in = 11, workgroup_id = 26, no_contraction = 42;              // decorations, and a built-in
-constexpr std::uint32_t special_values_capability = 4466, special_values_mode = 4461;      // SignedZeroInfNanPreserve
+constexpr std::uint32_t built_in = 11, workgroup_id = 26, no_contraction = 42;         // decorations, and a built-in
+constexpr std::uint32_t special_values_capability = 4466, special_values_mode = 4461;  // SignedZeroInfNanPreserve
 constexpr std::uint32_t float_bits = 32;
 
 using Words = std::vector<std::uint32_t>;
@@ -149,7 +149,7 @@ std::vector<SpirvKernel> spirv_kernels(const char *text, std::size_t bytes) {
     return kernels;
 }
 
-Words prepared_spirv(const Words &code, SpirvArithmetic arithmetic) {
+Words prepared_spirv(const Words &code, SpirvChanges changes) {
     std::uint32_t entry = 0, block_variable = 0;
     std::set<std::uint32_t> blocks;  // what was loaded of the block's coordinates
     std::uint32_t unsigned_type = 0;
@@ -157,9 +157,9 @@ Words prepared_spirv(const Words &code, SpirvArithmetic arithmetic) {
     each_instruction(code, [&](std::uint32_t op, std::span<const std::uint32_t> words) {
         if (op == op_entry_point) entry = words[2];
         if (op == op_decorate && words.size() == 4 && words[2] == built_in && words[3] == workgroup_id) block_variable = words[1];
-        if (op == op_load && block_variable != 0 && words[3] == block_variable) blocks.insert(words[2]);
+        if (op == op_load && changes.in_rows && block_variable != 0 && words[3] == block_variable) blocks.insert(words[2]);
         if (op == op_composite_extract && blocks.contains(words[3])) unsigned_type = words[1];
-        if (arithmetic.is_exact && rounds(op)) add(decorations, op_decorate, {words[2], no_contraction});
+        if (changes.is_exact && rounds(op)) add(decorations, op_decorate, {words[2], no_contraction});
     });
     std::uint32_t next_id = code[bound_word];
     const std::uint32_t row_length = next_id++;
@@ -169,7 +169,7 @@ Words prepared_spirv(const Words &code, SpirvArithmetic arithmetic) {
     const auto open = [](bool &before, bool here) { return here && std::exchange(before, false); };
     each_instruction(code, [&](std::uint32_t op, std::span<const std::uint32_t> words) {
         // The sections of a module have a fixed order: each begins with the first instruction that is not of those before it.
-        if (arithmetic.keeps_special_values) {
+        if (changes.keeps_special_values) {
             if (open(before_extensions, op != op_capability)) {
                 add(result, op_capability, {special_values_capability});
                 add_extension(result, "SPV_KHR_float_controls");

@@ -22,17 +22,19 @@ struct SpirvKernel {
 /// @throws ExecutionError  where the text is no such list
 std::vector<SpirvKernel> spirv_kernels(const char *text, std::size_t bytes);
 
-/// Blocks along x that every device starts at once. What is more of them lies along y: block x of row y is number x + y · this.
+/// Blocks along x that every device starts at once, a row. What is more of them lies along y: block x of row y is number x + y · this.
 constexpr unsigned spirv_blocks_in_row = 65535;
 
-struct SpirvArithmetic {
+struct SpirvChanges {
+    /// Whether the blocks of a grid of one dimension lie in rows.
+    bool in_rows = false;
     /// Whether the driver is told that NaN, infinities and the sign of zero matter, which the extension SPV_KHR_float_controls can say.
     bool keeps_special_values = false;
     /// Whether every addition and multiplication is rounded by itself, in the order in which it is written.
     bool is_exact = false;
 };
 
-/// The module for a grid whose blocks lie in rows, and with that arithmetic.
-std::vector<std::uint32_t> prepared_spirv(const std::vector<std::uint32_t> &code, SpirvArithmetic arithmetic);
+/// The module with these changes.
+std::vector<std::uint32_t> prepared_spirv(const std::vector<std::uint32_t> &code, SpirvChanges changes);
 
 }  // namespace sepconv::gpu

@@ -1,5 +1,5 @@
-// A Vulkan device with one queue, in order, through whatever driver the Vulkan loader on this machine finds. Every call is submitted by itself,
-// behind a barrier that makes it see what came before.
+// A Vulkan device with one queue, in order, through whatever driver the Vulkan loader on this machine finds. Every call is submitted by
+// itself, behind a barrier that makes it see what came before.
 #define VK_NO_PROTOTYPES
 #include <fmt/format.h>
 #include <vulkan/vulkan_core.h>
@@ -31,7 +31,7 @@ namespace {
 constexpr std::uint32_t least_threads = 128, least_shared_bytes = 32 * 1024, most_buffers = 8;
 // Where the driver does not tell; enough blocks for a device of middling size.
 constexpr int guessed_multiprocessors = 16;
-constexpr VkDeviceSize argument_bytes = 1024;                // of a launch, all scalars together
+constexpr VkDeviceSize argument_bytes = 1024;                 // of a launch, all scalars together
 constexpr VkDeviceSize most_spare_bytes = 256 * 1024 * 1024;  // of memory that is kept for what is allocated next
 
 const char *name_of(VkResult result) {
@@ -467,7 +467,8 @@ public:
         if (programs_.contains(text)) return;
         Program program;
         for (SpirvKernel &kernel : spirv_kernels(text, bytes)) {
-            if (kernel.storage_buffers > std::min(limits_.maxPerStageDescriptorStorageBuffers, most_buffers) || kernel.uniform_buffers > 1) {
+            if (kernel.storage_buffers > std::min(limits_.maxPerStageDescriptorStorageBuffers, most_buffers) ||
+                kernel.uniform_buffers > 1) {
                 throw ExecutionError(fmt::format("{}: expected at most {} buffers on {}, found {}", kernel.name,
                                                  std::min(limits_.maxPerStageDescriptorStorageBuffers, most_buffers), name(),
                                                  kernel.storage_buffers));
@@ -484,9 +485,11 @@ public:
         collect();
         Kernel &kernel = kernel_for(launch);
         if (grid.x == 0 || grid.y == 0 || grid.z == 0) return;
-        if (grid.y != 1 || grid.z != 1) {
-            throw ExecutionError(fmt::format("{}: expected a grid of one dimension on {}, found {} x {} x {}", launch.kernel, name(), grid.x,
-                                             grid.y, grid.z));
+        const bool in_rows = has_rows(grid);
+        const std::uint32_t *most = limits_.maxComputeWorkGroupCount;
+        if (!in_rows && (grid.x > most[0] || grid.y > most[1] || grid.z > most[2])) {
+            throw ExecutionError(fmt::format("{}: expected at most {} x {} x {} blocks on {}, found {} x {} x {}", launch.kernel, most[0],
+                                             most[1], most[2], name(), grid.x, grid.y, grid.z));
         }
         if (std::uint64_t{block.x} * block.y * block.z > limits_.maxComputeWorkGroupInvocations) {
             throw ExecutionError(fmt::format("{}: expected at most {} threads in a block on {}, found {} x {} x {}", launch.kernel,
@@ -498,8 +501,12 @@ public:
         vulkan_.bind_pipeline(work->commands, VK_PIPELINE_BIND_POINT_COMPUTE, pipeline);
         vulkan_.bind_descriptors(work->commands, VK_PIPELINE_BIND_POINT_COMPUTE, kernel.layout, 0, 1, &set, 0, nullptr);
         const unsigned rows = grid.x / spirv_blocks_in_row, rest = grid.x % spirv_blocks_in_row;
-        if (rows > 0) vulkan_.dispatch(work->commands, spirv_blocks_in_row, rows, 1);
-        if (rest > 0) vulkan_.dispatch_from(work->commands, 0, rows, 0, rest, 1, 1);
+        if (!in_rows) {
+            vulkan_.dispatch(work->commands, grid.x, grid.y, grid.z);
+        } else {
+            if (rows > 0) vulkan_.dispatch(work->commands, spirv_blocks_in_row, rows, 1);
+            if (rest > 0) vulkan_.dispatch_from(work->commands, 0, rows, 0, rest, 1, 1);
+        }
         submit(work);
     }
 
@@ -513,7 +520,7 @@ private:
         bool is_exact = true;
         VkDescriptorSetLayout set_layout = VK_NULL_HANDLE;
         VkPipelineLayout layout = VK_NULL_HANDLE;
-        std::map<unsigned, VkPipeline> pipelines;  // by the bytes of shared memory
+        std::map<std::pair<unsigned, bool>, VkPipeline> pipelines;  // by the bytes of shared memory, and whether blocks lie in rows
     };
     using Program = std::map<std::string, Kernel, std::less<>>;
 
@@ -521,6 +528,8 @@ private:
         VkMemoryPropertyFlags needed, wanted;
         VkBufferUsageFlags usage;
     };
+    static bool has_rows(const Extent &grid) { return grid.y == 1 && grid.z == 1; }
+
     static constexpr VkBufferUsageFlags copied = VK_BUFFER_USAGE_TRANSFER_SRC_BIT | VK_BUFFER_USAGE_TRANSFER_DST_BIT;
     static constexpr VkMemoryPropertyFlags host_sees = VK_MEMORY_PROPERTY_HOST_VISIBLE_BIT | VK_MEMORY_PROPERTY_HOST_COHERENT_BIT;
     static constexpr Place on_device = {0, VK_MEMORY_PROPERTY_DEVICE_LOCAL_BIT, copied | VK_BUFFER_USAGE_STORAGE_BUFFER_BIT};
@@ -644,7 +653,8 @@ private:
     std::shared_ptr<Work> begin() {
         std::shared_ptr<Work> work;
         // One that another thread still waits for is left to it.
-        const auto found = std::find_if(ended_.begin(), ended_.end(), [](const std::shared_ptr<Work> &one) { return one.use_count() == 1; });
+        const auto found =
+            std::find_if(ended_.begin(), ended_.end(), [](const std::shared_ptr<Work> &one) { return one.use_count() == 1; });
         if (found == ended_.end()) {
             work = make_work();
         } else {
@@ -716,7 +726,8 @@ private:
         const auto program = programs_.find(launch.program);
         if (program == programs_.end()) throw ExecutionError(fmt::format("{}: its program was never loaded on {}", launch.kernel, name()));
         const auto kernel = program->second.find(std::string_view(launch.kernel));
-        if (kernel == program->second.end()) throw ExecutionError(fmt::format("{}: its program on {} has no such kernel", launch.kernel, name()));
+        if (kernel == program->second.end())
+            throw ExecutionError(fmt::format("{}: its program on {} has no such kernel", launch.kernel, name()));
         return kernel->second;
     }
 
@@ -727,9 +738,10 @@ private:
             throw ExecutionError(fmt::format("{}: expected at most {} bytes of shared memory on {}, found {}", launch.kernel,
                                              limits_.maxComputeSharedMemorySize, name(), shared));
         }
-        if (const auto found = kernel.pipelines.find(shared); found != kernel.pipelines.end()) return found->second;
+        const bool in_rows = has_rows(launch.grid);
+        if (const auto found = kernel.pipelines.find({shared, in_rows}); found != kernel.pipelines.end()) return found->second;
         make_layout(kernel);
-        const std::vector<std::uint32_t> code = prepared_spirv(spirv.code, {keeps_special_values_, kernel.is_exact});
+        const std::vector<std::uint32_t> code = prepared_spirv(spirv.code, {in_rows, keeps_special_values_, kernel.is_exact});
         VkShaderModuleCreateInfo module_info = {};
         module_info.sType = VK_STRUCTURE_TYPE_SHADER_MODULE_CREATE_INFO;
         module_info.codeSize = code.size() * sizeof(std::uint32_t);
@@ -754,7 +766,7 @@ private:
         const VkResult result = vulkan_.create_pipelines(vulkan_.device, VK_NULL_HANDLE, 1, &info, nullptr, &pipeline);
         vulkan_.destroy_module(vulkan_.device, module, nullptr);
         check("vkCreateComputePipelines", result, "{} on {}", launch.kernel, name());
-        return kernel.pipelines.emplace(shared, pipeline).first->second;
+        return kernel.pipelines.emplace(std::pair(shared, in_rows), pipeline).first->second;
     }
 
     void make_layout(Kernel &kernel) const {
@@ -827,8 +839,7 @@ private:
             write.dstSet = set;
             write.dstBinding = i;
             write.descriptorCount = 1;
-            write.descriptorType =
-                i < kernel.spirv.uniform_buffers ? VK_DESCRIPTOR_TYPE_UNIFORM_BUFFER : VK_DESCRIPTOR_TYPE_STORAGE_BUFFER;
+            write.descriptorType = i < kernel.spirv.uniform_buffers ? VK_DESCRIPTOR_TYPE_UNIFORM_BUFFER : VK_DESCRIPTOR_TYPE_STORAGE_BUFFER;
             write.pBufferInfo = &buffers[i];
             writes.push_back(write);
         }

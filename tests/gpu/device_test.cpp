@@ -1,4 +1,5 @@
-// The device layer with the generated code that it is for, on whatever OpenCL finds (PoCL on a CPU) and, where there is one, a GPU of CUDA.
+// The device layer with the generated code that it is for, on whatever OpenCL and Vulkan find (PoCL and lavapipe on a CPU) and, where there
+// is one, a GPU of CUDA.
 #include "gpu/device.h"
 
 #include <cmath>
@@ -16,7 +17,8 @@
 extern "C" {
 #define SEPCONV_DEVICE_LAYER(layer, ...)                                                                                             \
     int opencl_##layer(const void *, halide_buffer_t *, halide_buffer_t *, halide_buffer_t *, halide_buffer_t *, halide_buffer_t *); \
-    int cuda_##layer(const void *, halide_buffer_t *, halide_buffer_t *, halide_buffer_t *, halide_buffer_t *, halide_buffer_t *);
+    int cuda_##layer(const void *, halide_buffer_t *, halide_buffer_t *, halide_buffer_t *, halide_buffer_t *, halide_buffer_t *);   \
+    int vulkan_##layer(const void *, halide_buffer_t *, halide_buffer_t *, halide_buffer_t *, halide_buffer_t *, halide_buffer_t *);
 #include "device_layers.inc"
 #undef SEPCONV_DEVICE_LAYER
 }
@@ -27,10 +29,10 @@ namespace {
 using testing::HasSubstr;
 
 std::vector<GpuLayer> layers_of(const std::string &api) {
-    const bool opencl = api == "opencl";
+    const bool opencl = api == "opencl", cuda = api == "cuda";
     return {
 #define SEPCONV_DEVICE_LAYER(layer, batch, height, width, channels, filters, params) \
-    {#layer, opencl ? &opencl_##layer : &cuda_##layer, batch, height, width, channels, filters, params},
+    {#layer, opencl ? &opencl_##layer : cuda ? &cuda_##layer : &vulkan_##layer, batch, height, width, channels, filters, params},
 #include "device_layers.inc"
 #undef SEPCONV_DEVICE_LAYER
     };
@@ -59,11 +61,11 @@ class DeviceOf : public testing::TestWithParam<const char *> {
 public:
     void SetUp() override {
         const std::optional<std::string> reason = why_not(GetParam());
-        // CUDA needs a GPU; OpenCL is set up wherever the tests are.
+        // CUDA needs a GPU; OpenCL and Vulkan are set up wherever the tests are.
         if (reason && GetParam() == std::string("cuda")) GTEST_SKIP() << *reason;
         ASSERT_FALSE(reason) << *reason;
     }
-    Device &device() { return GetParam() == std::string("cuda") ? current_cuda_device() : opencl_device(); }
+    Device &device() { return device_of(GetParam()); }
 };
 
 TEST_P(DeviceOf, SaysWhatItIs) {
@@ -129,9 +131,10 @@ TEST_P(DeviceOf, SaysWhatItsCompilerSaysOfAProgram) {
         device().load(text, sizeof text);
         FAIL() << "expected an ExecutionError";
     } catch (const ExecutionError &error) {
+        EXPECT_THAT(error.what(), testing::AnyOf(HasSubstr("clBuildProgram: CL_BUILD_PROGRAM_FAILURE"), HasSubstr("CUDA_ERROR_INVALID_PTX"),
+                                                 HasSubstr("expected SPIR-V kernels as Halide writes them")));
         EXPECT_THAT(error.what(),
-                    testing::AnyOf(HasSubstr("clBuildProgram: CL_BUILD_PROGRAM_FAILURE"), HasSubstr("CUDA_ERROR_INVALID_PTX")));
-        EXPECT_THAT(error.what(), testing::AnyOf(HasSubstr("unknown type name 'this'"), HasSubstr("ptxas")));
+                    testing::AnyOf(HasSubstr("unknown type name 'this'"), HasSubstr("ptxas"), HasSubstr("found an end in the middle")));
     }
 }
 
@@ -139,14 +142,16 @@ TEST_P(DeviceOf, NamesTheKernelThatAProgramLacks) {
     LayerOnDevice(device(), layer_of(GetParam(), "relu")).run();
     static const char opencl[] = "kernel void present() {}",
                       cuda[] = ".version 7.0\n.target sm_80\n.address_size 64\n.visible .entry present() { ret; }";
-    const bool is_cuda = GetParam() == std::string("cuda");
-    device().load(is_cuda ? cuda : opencl, is_cuda ? sizeof cuda : sizeof opencl);
+    static const char no_kernels[] = {0, 0, 0, 0};
+    const std::string api = GetParam();
+    const char *const program = api == "cuda" ? cuda : api == "opencl" ? opencl : no_kernels;
+    device().load(program, api == "cuda" ? sizeof cuda : api == "opencl" ? sizeof opencl : sizeof no_kernels);
     try {
-        device().launch(
-            {.program = is_cuda ? cuda : opencl, .kernel = "absent", .grid = {}, .block = {}, .arguments = {}, .sizes = nullptr}, {});
+        device().launch({.program = program, .kernel = "absent", .grid = {}, .block = {}, .arguments = {}, .sizes = nullptr}, {});
         FAIL() << "expected an ExecutionError";
     } catch (const ExecutionError &error) {
-        EXPECT_THAT(error.what(), testing::AnyOf(HasSubstr("CL_INVALID_KERNEL_NAME: absent"), HasSubstr("CUDA_ERROR_NOT_FOUND")));
+        EXPECT_THAT(error.what(), testing::AnyOf(HasSubstr("CL_INVALID_KERNEL_NAME: absent"), HasSubstr("CUDA_ERROR_NOT_FOUND"),
+                                                 HasSubstr("absent: its program on " + device().name() + " has no such kernel")));
     }
 }
 
@@ -168,9 +173,16 @@ TEST_P(DeviceOf, KeepsTheFirstFailureOfACall) {
     layer.input.buffer()->device = kept;
 }
 
-INSTANTIATE_TEST_SUITE_P(Api, DeviceOf, testing::Values("opencl", "cuda"), [](const auto &info) { return std::string(info.param); });
+constexpr const char *apis[] = {"opencl",
+#ifdef SEPCONV_VULKAN
+                                "vulkan",
+#endif
+                                "cuda"};
+INSTANTIATE_TEST_SUITE_P(Api, DeviceOf, testing::ValuesIn(apis), [](const auto &info) { return std::string(info.param); });
 
-TEST(WhyNot, KnowsNoOtherApi) { EXPECT_EQ(why_not("metal"), "expected cuda or opencl, found metal"); }
+TEST(WhyNot, KnowsNoOtherApi) {
+    EXPECT_THAT(why_not("metal").value_or(""), testing::MatchesRegex("expected one of cuda, opencl.*, found metal"));
+}
 
 // The loader of OpenCL reads its list of drivers once in a process.
 TEST(OpenCL, WithoutADriverIsNoTarget) {
@@ -186,6 +198,37 @@ TEST(OpenCL, WithoutADriverIsNoTarget) {
         std::exit(2);
     };
     EXPECT_EXIT(ask(), testing::ExitedWithCode(0), "expected a device of OpenCL, found none");
+}
+
+#ifdef SEPCONV_VULKAN
+TEST(Vulkan, WithoutADriverIsNoTarget) {
+    GTEST_FLAG_SET(death_test_style, "threadsafe");
+    const auto ask = [] {
+        setenv("VK_ICD_FILENAMES", "/nowhere", 1);
+        try {
+            device_of("vulkan");
+        } catch (const TargetError &error) {
+            std::fprintf(stderr, "%s\n", error.what());
+            std::exit(why_not("vulkan") == error.what() ? 0 : 1);
+        }
+        std::exit(2);
+    };
+    EXPECT_EXIT(ask(), testing::ExitedWithCode(0), "expected a d.* of Vulkan, found none");
+}
+#endif
+
+// The end of a tensor is where drivers and runtimes differ: bytes that are no multiple of anything.
+TEST_P(DeviceOf, KeepsTheEndOfAnyNumberOfBytes) {
+    for (const std::size_t bytes : {1, 4, 63, 65, 288, 4097, 20'000}) {
+        std::vector<unsigned char> sent(bytes), received(bytes);
+        for (std::size_t i = 0; i < bytes; i++) sent[i] = static_cast<unsigned char>(i * 7 + 1);
+        const Memory memory = device().allocate_in_order(bytes, {});
+        device().upload(memory, sent.data(), bytes, {});
+        device().download(received.data(), memory, bytes, {});
+        device().synchronize({});
+        EXPECT_EQ(received, sent) << bytes << " bytes";
+        device().free_in_order(memory, {});
+    }
 }
 
 }  // namespace

@@ -1,5 +1,5 @@
-// The function that finishes a product whose slices were computed apart, for every elementwise activation: run as an OpenCL kernel, against
-// the reference and against TensorFlow's stored answers.
+// The function that finishes a product whose slices were computed apart, for every elementwise activation: run by OpenCL and by Vulkan,
+// against the reference and against TensorFlow's stored answers.
 #include <cmath>
 #include <fstream>
 #include <limits>
@@ -15,62 +15,37 @@
 #include "reference.h"
 #include "sepconv/io.h"
 
-extern "C" {
-#define SEPCONV_GPU_FINISH(kind)                                                                                    \
-    int opencl_finish_##kind(void *, halide_buffer_t *, halide_buffer_t *, float, float, float, halide_buffer_t *); \
-    int opencl_finish_##kind##_f16(void *, halide_buffer_t *, halide_buffer_t *, float, float, float, halide_buffer_t *);
-#include "gpu_finish.inc"
-#undef SEPCONV_GPU_FINISH
-}
-
 namespace sepconv {
 namespace {
 
-using Function = int (*)(void *, halide_buffer_t *, halide_buffer_t *, float, float, float, halide_buffer_t *);
-
-struct Finish {
-    std::string kind;
-    Function float32, float16;
-};
-std::ostream &operator<<(std::ostream &out, const Finish &finish) { return out << finish.kind; }
-
-const std::vector<Finish> finishes = {
-#define SEPCONV_GPU_FINISH(kind) {#kind, opencl_finish_##kind, opencl_finish_##kind##_f16},
-#include "gpu_finish.inc"
-#undef SEPCONV_GPU_FINISH
-};
-
-template <typename Word>
-Function function_of(const Finish &finish) {
-    return sizeof(Word) == 4 ? finish.float32 : finish.float16;
-}
-
-class OpenCLFinish : public testing::TestWithParam<Finish> {
+class Finish : public testing::TestWithParam<OpenFunctions> {
 public:
-    void SetUp() override {
-        halide_set_error_handler([](void *, const char *message) { last_opencl_error = message; });
+    static gpu::Device &device() { return GetParam().device(); }
+
+    template <typename Word>
+    static void call(OpenTensor<float> &partial, OpenTensor<float> &bias, float a, float b, float c, OpenTensor<Word> &output) {
+        gpu::GpuCall call{&device(), {}, {}, 0, {}};
+        GetParam().row<Word>()->finish(&call, partial.on_device(), bias.on_device(), a, b, c, output.on_device());
+        ASSERT_NO_THROW(call.check());
+        output.from_device();
     }
 
     // Random slices, held against the reference; the filters along d0 and, in the reversed order, along d2.
     template <typename Word>
     static void run(std::vector<std::int64_t> extents, std::int64_t slices, Strides strides) {
         const Activation activation = default_activation(activation_kind(GetParam().kind));
-        OpenTensor<Word> output(extents, strides);
-        OpenTensor<float> bias(extents, strides);
+        OpenTensor<Word> output(device(), extents, strides);
+        OpenTensor<float> bias(device(), extents, strides);
         const bool planes = strides == Strides::reversed;
         bias.repeat({planes, true, !planes, true});
         extents.push_back(slices);
-        OpenTensor<float> partial(extents, strides);
+        OpenTensor<float> partial(device(), extents, strides);
         std::mt19937 random(7);
         const float most = 3 / std::sqrt(static_cast<float>(slices + 1));  // so that no exponential leaves the range of float16
         std::uniform_real_distribution<float> uniform(-most, most);
         for (std::int64_t i = 0; i < bias.count(); i++) bias.element(i) = uniform(random);
         for (std::int64_t i = 0; i < partial.count(); i++) partial.element(i) = uniform(random);
-        ASSERT_EQ(function_of<Word>(GetParam())(nullptr, partial.on_device(), bias.on_device(), activation.a, activation.b, activation.c,
-                                                output.on_device()),
-                  0)
-            << last_opencl_error;
-        output.from_device();
+        ASSERT_NO_FATAL_FAILURE(call(partial, bias, activation.a, activation.b, activation.c, output));
         output.expect_canaries_between();
         for (std::int64_t i = 0; i < output.count(); i++) {
             double sum = bias.element(i);
@@ -98,16 +73,19 @@ public:
     }
 };
 
-TEST_P(OpenCLFinish, TakesAnEmptyOutput) {
+TEST_P(Finish, TakesAnEmptyOutput) {
     run<float>({7, 4, 3, 0}, 3, Strides::dense);
     run<float>({0, 4, 3, 2}, 3, Strides::dense);
 }
 
-TEST_P(OpenCLFinish, EqualsTheReference) { run_all<float>(); }
-TEST_P(OpenCLFinish, EqualsTheReferenceInHalfPrecision) { run_all<std::uint16_t>(); }
+TEST_P(Finish, EqualsTheReference) { run_all<float>(); }
+TEST_P(Finish, EqualsTheReferenceInHalfPrecision) {
+    if (GetParam().float16 == nullptr) GTEST_SKIP() << "this API has no functions in half precision";
+    run_all<std::uint16_t>();
+}
 
 // Infinities, NaN and the ends of float32 among them.
-TEST_P(OpenCLFinish, GivesTheStoredAnswers) {
+TEST_P(Finish, GivesTheStoredAnswers) {
     std::ifstream file(SEPCONV_TEST_DATA "/golden/activations.json");
     const nlohmann::json index = nlohmann::json::parse(file);
     const std::map<std::string, Array> arrays = read_npz(SEPCONV_TEST_DATA "/golden/activations.npz");
@@ -122,16 +100,12 @@ TEST_P(OpenCLFinish, GivesTheStoredAnswers) {
         cases++;
         const std::string id = entry.at("id");
         const std::vector<float> &exact = arrays.at(id + "/exact").values;
-        OpenTensor<float> partial({count, 1, 1, 1, 1}, Strides::dense), bias({1, 1, 1, 1}, Strides::dense);
-        OpenTensor<float> output({count, 1, 1, 1}, Strides::dense);
+        OpenTensor<float> partial(device(), {count, 1, 1, 1, 1}, Strides::dense), bias(device(), {1, 1, 1, 1}, Strides::dense);
+        OpenTensor<float> output(device(), {count, 1, 1, 1}, Strides::dense);
         bias.repeat({true, true, true, true});
         bias.element(0) = -0.0f;  // which alone changes no sum
         for (std::int64_t i = 0; i < count; i++) partial.element(i) = arguments[static_cast<std::size_t>(i)];
-        ASSERT_EQ(GetParam().float32(nullptr, partial.on_device(), bias.on_device(), parameter(entry.at("a")), parameter(entry.at("b")),
-                                     parameter(entry.at("c")), output.on_device()),
-                  0)
-            << last_opencl_error;
-        output.from_device();
+        ASSERT_NO_FATAL_FAILURE(call(partial, bias, parameter(entry.at("a")), parameter(entry.at("b")), parameter(entry.at("c")), output));
         for (std::int64_t i = 0; i < count; i++) {
             const float found = output.element(i), expected = exact[static_cast<std::size_t>(i)];
             const bool close = std::isnan(expected)   ? std::isnan(found)
@@ -144,9 +118,9 @@ TEST_P(OpenCLFinish, GivesTheStoredAnswers) {
     EXPECT_GT(cases, 0);
 }
 
-TEST_P(OpenCLFinish, RoundsSpecialValuesToHalfPrecision) {
+TEST_P(Finish, RoundsSpecialValuesToHalfPrecision) {
     constexpr float infinity = std::numeric_limits<float>::infinity();
-    if (GetParam().kind != "linear") return;
+    if (GetParam().kind != "linear" || GetParam().float16 == nullptr) return;
     const std::vector<float> values = {std::numeric_limits<float>::quiet_NaN(),
                                        infinity,
                                        -infinity,
@@ -160,13 +134,12 @@ TEST_P(OpenCLFinish, RoundsSpecialValuesToHalfPrecision) {
                                        1e-30f,
                                        1e30f};
     const auto count = static_cast<std::int64_t>(values.size());
-    OpenTensor<float> partial({1, count, 1, 1, 1}, Strides::dense), bias({1, 1, 1, 1}, Strides::dense);
-    OpenTensor<std::uint16_t> output({1, count, 1, 1}, Strides::apart);
+    OpenTensor<float> partial(device(), {1, count, 1, 1, 1}, Strides::dense), bias(device(), {1, 1, 1, 1}, Strides::dense);
+    OpenTensor<std::uint16_t> output(device(), {1, count, 1, 1}, Strides::apart);
     bias.repeat({true, true, true, true});
     bias.element(0) = -0.0f;
     for (std::int64_t i = 0; i < count; i++) partial.element(i) = values[static_cast<std::size_t>(i)];
-    ASSERT_EQ(GetParam().float16(nullptr, partial.on_device(), bias.on_device(), 0, 0, 0, output.on_device()), 0) << last_opencl_error;
-    output.from_device();
+    ASSERT_NO_FATAL_FAILURE(call(partial, bias, 0, 0, 0, output));
     for (std::int64_t i = 0; i < count; i++) {
         const float value = values[static_cast<std::size_t>(i)];
         if (std::isnan(value)) {
@@ -177,7 +150,8 @@ TEST_P(OpenCLFinish, RoundsSpecialValuesToHalfPrecision) {
     }
 }
 
-INSTANTIATE_TEST_SUITE_P(Activations, OpenCLFinish, testing::ValuesIn(finishes), [](const auto &info) { return info.param.kind; });
+INSTANTIATE_TEST_SUITE_P(Activations, Finish, testing::ValuesIn(open_functions(gpu::Stage::gpu_finish)),
+                         [](const auto &info) { return info.param.test_name(); });
 
 }  // namespace
 }  // namespace sepconv

@@ -1,5 +1,5 @@
-// Layers on OpenCL against the reference: every row of the fused kernel, held to it and to a number of slices, and whatever the plan
-// chooses. Without a device of OpenCL the tests fail and say why.
+// Layers on OpenCL and Vulkan against the reference: every row of the fused kernel, held to it and to a number of slices, and whatever the
+// plan chooses. Without a device of either the tests fail and say why.
 #include "gpu/layer.h"
 
 #include <fmt/format.h>
@@ -19,6 +19,7 @@
 #include "runtime/crop.h"
 #include "runtime/float16_closeness.h"
 #include "runtime/random_layer.h"
+#include "sepconv/error.h"
 
 namespace sepconv::gpu {
 namespace {
@@ -33,7 +34,7 @@ constexpr std::int64_t vector = 4;
 std::vector<const Row *> layer_rows() {
     std::vector<const Row *> found;
     for (const Row &row : rows()) {
-        if (row.api == Api::opencl && row.stage == Stage::gpu_layer) found.push_back(&row);
+        if (row.api != Api::cuda && row.stage == Stage::gpu_layer) found.push_back(&row);
     }
     return found;
 }
@@ -92,7 +93,7 @@ protected:
 
     std::int64_t most_depth() const {
         if (!params_.whole) return std::numeric_limits<std::int32_t>::max();
-        return (most_shared_bytes(Api::opencl) / 4 / params_.pixels() - vector) / params_.chunk * params_.chunk;
+        return (most_shared_bytes(row_.api) / 4 / params_.pixels() - vector) / params_.chunk * params_.chunk;
     }
 
     bool covers(int slices, const Activation &activation) const {
@@ -120,7 +121,7 @@ protected:
 
     void expect_reference(const RandomLayer &one, int slices) const {
         SCOPED_TRACE(fmt::format("{} slices, input {}, {}", slices, fmt::join(one.input, " "), to_json(one.config)));
-        const GpuLayer layer(one.config, one.weights(), Api::opencl, {row_.name, slices});
+        const GpuLayer layer(one.config, one.weights(), row_.api, {row_.name, slices});
         in_type_of(one.config, [&](auto value) { EXPECT_TRUE(is_right(run<decltype(value)>(layer, one), one)); });
     }
 
@@ -144,7 +145,8 @@ protected:
     }
 };
 
-INSTANTIATE_TEST_SUITE_P(OpenCL, FusedRow, testing::ValuesIn(layer_rows()), [](const auto &info) { return std::string(info.param->name); });
+INSTANTIATE_TEST_SUITE_P(Rows, FusedRow, testing::ValuesIn(layer_rows()),
+                         [](const auto &info) { return std::string(name(info.param->api)) + "_" + info.param->name; });
 
 LayerConfig plain(std::int64_t kernel = 3) {
     LayerConfig config;
@@ -224,10 +226,10 @@ TEST_P(FusedRow, IsBitwiseTheSameFromRunToRun) {
     const RandomLayer one = layer_of(config, {2, 16, 17, 140, 66});
     in_type_of(one.config, [&](auto value) {
         using T = decltype(value);
-        const GpuLayer layer(one.config, one.weights(), Api::opencl, {row_.name, slices});
+        const GpuLayer layer(one.config, one.weights(), row_.api, {row_.name, slices});
         const std::vector<T> first = run<T>(layer, one);
         for (int i = 0; i < 3; i++) EXPECT_TRUE(same_bits(run<T>(layer, one), first));
-        const GpuLayer again(one.config, one.weights(), Api::opencl, {row_.name, slices});
+        const GpuLayer again(one.config, one.weights(), row_.api, {row_.name, slices});
         EXPECT_TRUE(same_bits(run<T>(again, one), first)) << "of another layer";
     });
 }
@@ -292,7 +294,7 @@ Crop<T> crop_from_the_begin(const Shape &shape, Random &random, T fill) {
 }
 
 TEST_P(FusedRow, ReadsAndWritesCropsOnTheDeviceAndNothingAroundThem) {
-    Device &device = opencl_device();
+    Device &device = device_of(name(row_.api));
     for (const int slices : {1, 2}) {
         if (slices > 1 && (params_.whole || only_whole_sums())) continue;
         for (const Activation &activation : some_activations(slices)) {
@@ -303,7 +305,7 @@ TEST_P(FusedRow, ReadsAndWritesCropsOnTheDeviceAndNothingAroundThem) {
             in_type_of(one.config, [&](auto value) {
                 using T = decltype(value);
                 const T canary = static_cast<T>(12345.0F);
-                const GpuLayer layer(one.config, one.weights(), Api::opencl, {row_.name, slices});
+                const GpuLayer layer(one.config, one.weights(), row_.api, {row_.name, slices});
                 Random random(slices);
                 Crop<T> in = crop_from_the_begin(one.input, random, static_cast<T>(nan));
                 Crop<T> out = crop_from_the_begin(one.output, random, canary);
@@ -328,7 +330,16 @@ TEST_P(FusedRow, ReadsAndWritesCropsOnTheDeviceAndNothingAroundThem) {
 
 // ---- as the plan chooses
 
-class OpenCLLayers : public testing::Test {
+// The APIs for which a CPU does where there is no GPU.
+std::vector<const char *> apis() {
+    std::vector<const char *> found;
+    for (const Api api : all_apis) {
+        if (api != Api::cuda && is_built(api)) found.push_back(name(api));
+    }
+    return found;
+}
+
+class GpuLayers : public testing::TestWithParam<const char *> {
 protected:
     template <typename Check>
     void for_each_case(int usual_count, bool half, const Check &check) {
@@ -337,24 +348,36 @@ protected:
             RandomLayer one = random_layer(seed + i, {.work = 600'000});
             if (half) one = in_float16(std::move(one));
             SCOPED_TRACE(describe(one, seed + i));
-            check(one, Layer(one.config, one.weights(), "opencl"));
+            check(one, Layer(one.config, one.weights(), GetParam()));
+        }
+    }
+
+    static bool has_float16() {
+        try {
+            check_dtype(GetParam() == std::string("opencl") ? Api::opencl : Api::vulkan, Dtype::float16);
+            return true;
+        } catch (const TargetError &) {
+            return false;
         }
     }
 };
 
-TEST_F(OpenCLLayers, MatchTheReference) {
+INSTANTIATE_TEST_SUITE_P(Apis, GpuLayers, testing::ValuesIn(apis()), [](const auto &info) { return std::string(info.param); });
+
+TEST_P(GpuLayers, MatchTheReference) {
     for_each_case(60, false, [](const RandomLayer &one, const Layer &layer) {
         EXPECT_TRUE(is_right(one.run(layer), one)) << layer.explain(one.input);
     });
 }
 
-TEST_F(OpenCLLayers, OfHalfPrecisionMatchTheReference) {
+TEST_P(GpuLayers, OfHalfPrecisionMatchTheReference) {
+    if (!has_float16()) GTEST_SKIP() << "this API has no functions in half precision";
     for_each_case(30, true, [](const RandomLayer &one, const Layer &layer) {
         EXPECT_TRUE(is_right(one.run_float16(layer), one)) << layer.explain(one.input);
     });
 }
 
-TEST_F(OpenCLLayers, EveryActivationMatchesTheReference) {
+TEST_P(GpuLayers, EveryActivationMatchesTheReference) {
     for (const DataFormat format : {DataFormat::channels_last, DataFormat::channels_first}) {
         for (const Activation &activation : all_activations()) {
             LayerConfig config = plain();
@@ -362,13 +385,14 @@ TEST_F(OpenCLLayers, EveryActivationMatchesTheReference) {
             config.filters = 22;
             config.activation = activation;
             const RandomLayer one = filled(config, 2, 12, 14, 9), half = in_float16(one);
-            EXPECT_TRUE(is_right(one.run(Layer(config, one.weights(), "opencl")), one)) << to_json(config);
-            EXPECT_TRUE(is_right(half.run_float16(Layer(half.config, half.weights(), "opencl")), half)) << to_json(half.config);
+            EXPECT_TRUE(is_right(one.run(Layer(config, one.weights(), GetParam())), one)) << to_json(config);
+            if (!has_float16()) continue;
+            EXPECT_TRUE(is_right(half.run_float16(Layer(half.config, half.weights(), GetParam())), half)) << to_json(half.config);
         }
     }
 }
 
-TEST_F(OpenCLLayers, ReadAndWriteCropsOfTheHostAndNothingAroundThem) {
+TEST_P(GpuLayers, ReadAndWriteCropsOfTheHostAndNothingAroundThem) {
     constexpr float canary = 12345.5F;
     for_each_case(20, false, [](const RandomLayer &one, const Layer &layer) {
         Random random(one.image.size());
@@ -388,17 +412,37 @@ TEST_F(OpenCLLayers, ReadAndWriteCropsOfTheHostAndNothingAroundThem) {
     });
 }
 
-TEST_F(OpenCLLayers, AnEmptyBatchWritesNothing) {
+TEST_P(GpuLayers, AnEmptyBatchWritesNothing) {
     const RandomLayer one = filled(plain(), 0, 5, 5, 3);
-    const Layer layer(one.config, one.weights(), "opencl");
+    const Layer layer(one.config, one.weights(), GetParam());
     EXPECT_NO_THROW(layer.run(TensorView<const float>(nullptr, one.input), TensorView<float>(nullptr, one.output)));
 }
 
-TEST_F(OpenCLLayers, CopiesShareTheWeights) {
+TEST_P(GpuLayers, HaveMoreBlocksThanSomeDevicesStartInARow) {
+    LayerConfig config = plain(1);
+    config.filters = 1;
+    config.activation = default_activation(ActivationKind::gelu);
+    // A block of the second kernel has 128 elements: 65600 blocks, and of the first one more.
+    const RandomLayer one = filled(config, 1, 2624, 3200, 1);
+    EXPECT_TRUE(is_right(one.run(Layer(config, one.weights(), GetParam())), one));
+}
+
+TEST(GpuLayersOfHalfPrecision, AreRefusedWhereTheApiHasNoneOfThem) {
+    if (!is_built(Api::vulkan)) GTEST_SKIP() << "built without Vulkan";
+    const RandomLayer one = in_float16(filled(plain(), 1, 5, 5, 3));
+    try {
+        Layer(one.config, one.weights(), "vulkan");
+        FAIL() << "expected a TargetError";
+    } catch (const TargetError &error) {
+        EXPECT_STREQ(error.what(), "dtype: expected float32 on vulkan, found float16");
+    }
+}
+
+TEST_P(GpuLayers, CopiesShareTheWeights) {
     const RandomLayer one = filled(plain(), 1, 9, 9, 10);
     std::vector<float> expected;
     const Layer copy = [&] {
-        const Layer original(one.config, one.weights(), "opencl");
+        const Layer original(one.config, one.weights(), GetParam());
         expected = one.run(original);
         return Layer(original);
     }();

@@ -1,14 +1,19 @@
-// A tensor of any strides in a device's memory, run by Halide's OpenCL runtime: what the tests of functions hold that leave every stride
-// open, with canaries wherever no element lies.
+// A tensor of any strides in a device's memory, with canaries wherever no element lies; and the functions of the table that leave every
+// stride open, for each API.
 #pragma once
 
+#include <algorithm>
+#include <cmath>
 #include <cstdint>
 #include <cstring>
+#include <ostream>
 #include <string>
 #include <vector>
 
 #include "HalideRuntime.h"
-#include "HalideRuntimeOpenCL.h"
+#include "gpu/calls.h"
+#include "gpu/device.h"
+#include "gpu/rows.h"
 #include "gtest/gtest.h"
 #include "sepconv/float16.h"
 
@@ -18,14 +23,40 @@ namespace sepconv {
 enum class Strides { dense, apart, reversed };
 constexpr Strides all_strides[] = {Strides::dense, Strides::apart, Strides::reversed};
 
-inline std::string last_opencl_error;
+/// The functions of one stage and activation for an API.
+struct OpenFunctions {
+    gpu::Api api;
+    std::string kind;
+    const gpu::Row *float32 = nullptr, *float16 = nullptr;  ///< nullptr where the API has none
+
+    std::string test_name() const { return std::string(gpu::name(api)) + "_" + kind; }
+    gpu::Device &device() const { return gpu::device_of(gpu::name(api)); }
+    template <typename Word>
+    const gpu::Row *row() const {
+        return sizeof(Word) == 4 ? float32 : float16;
+    }
+};
+inline std::ostream &operator<<(std::ostream &out, const OpenFunctions &functions) { return out << functions.test_name(); }
+
+/// Of the APIs for which a CPU does where there is no GPU.
+inline std::vector<OpenFunctions> open_functions(gpu::Stage stage) {
+    std::vector<OpenFunctions> list;
+    for (const gpu::Row &row : gpu::rows()) {
+        if (row.stage != stage || row.api == gpu::Api::cuda) continue;
+        const auto same = [&](const OpenFunctions &one) { return one.api == row.api && one.kind == row.params.activation; };
+        auto found = std::find_if(list.begin(), list.end(), same);
+        if (found == list.end()) found = list.insert(list.end(), {row.api, row.params.activation});
+        (row.type == Dtype::float16 ? found->float16 : found->float32) = &row;
+    }
+    return list;
+}
 
 /// Words are float, or uint16_t for the bits of float16. What the device holds is freed at the end.
 template <typename Word>
 class OpenTensor {
 public:
     /// @param extents  the first innermost in the order of `element`
-    OpenTensor(const std::vector<std::int64_t> &extents, Strides strides) : extents_(extents) {
+    OpenTensor(gpu::Device &device, const std::vector<std::int64_t> &extents, Strides strides) : device_(device), extents_(extents) {
         dimensions_.resize(extents.size());
         std::int64_t stride = strides == Strides::apart ? 2 : 1;
         for (std::size_t i = 0; i < extents.size(); i++) {
@@ -36,7 +67,7 @@ public:
         memory_.resize(static_cast<std::size_t>(stride) + 1);
         std::memset(memory_.data(), canary, memory_.size() * sizeof(Word));
     }
-    ~OpenTensor() { halide_device_free(nullptr, &flat_); }
+    ~OpenTensor() { device_.free(on_device_); }
     OpenTensor(const OpenTensor &) = delete;
     OpenTensor &operator=(const OpenTensor &) = delete;
 
@@ -64,18 +95,19 @@ public:
 
     /// The tensor on the device, with all that lies between its elements.
     halide_buffer_t *on_device() {
-        flat_dimension_ = halide_dimension_t(0, static_cast<std::int32_t>(memory_.size()), 1);
-        flat_ = described(&flat_dimension_, 1);
-        flat_.host = reinterpret_cast<std::uint8_t *>(memory_.data());
-        flat_.set_host_dirty();
-        EXPECT_EQ(halide_copy_to_device(nullptr, &flat_, halide_opencl_device_interface()), 0) << last_opencl_error;
-        view_ = described(dimensions_.data(), static_cast<int>(dimensions_.size()));
-        view_.device = flat_.device, view_.device_interface = flat_.device_interface;
+        if (on_device_ == 0) on_device_ = device_.allocate(bytes());
+        device_.upload(on_device_, memory_.data(), bytes(), {});
+        device_.synchronize({});
+        view_ = {};
+        view_.type = halide_type_t(sizeof(Word) == 4 ? halide_type_float : halide_type_uint, 8 * sizeof(Word));
+        view_.dimensions = static_cast<int>(dimensions_.size());
+        view_.dim = dimensions_.data();
+        view_.device = on_device_;
         return &view_;
     }
     void from_device() {
-        flat_.set_device_dirty();
-        ASSERT_EQ(halide_copy_to_host(nullptr, &flat_), 0) << last_opencl_error;
+        device_.download(memory_.data(), on_device_, bytes(), {});
+        device_.synchronize({});
     }
 
     /// That nothing but elements was written.
@@ -92,20 +124,14 @@ public:
 private:
     static constexpr std::uint8_t canary = 0xa5;
 
-    static halide_buffer_t described(halide_dimension_t *dimensions, int count) {
-        halide_buffer_t buffer = {};
-        constexpr bool is_float = sizeof(Word) == 4;
-        buffer.type = halide_type_t(is_float ? halide_type_float : halide_type_uint, is_float ? 32 : 16);
-        buffer.dimensions = count;
-        buffer.dim = dimensions;
-        return buffer;
-    }
+    std::size_t bytes() const { return memory_.size() * sizeof(Word); }
 
+    gpu::Device &device_;
     std::vector<std::int64_t> extents_;
     std::vector<halide_dimension_t> dimensions_;
     std::vector<Word> memory_;
-    halide_dimension_t flat_dimension_;
-    halide_buffer_t flat_ = {}, view_ = {};
+    gpu::Memory on_device_ = 0;
+    halide_buffer_t view_ = {};
 };
 
 /// The value that a word stands for.
