@@ -53,11 +53,13 @@ std::string described() {
         std::replace(known.systems.begin(), known.systems.end(), std::string("osx"), std::string("macos"));
         text += fmt::format("\n  {}-{{{}}}, with any of {}", name, fmt::join(known.systems, ","), fmt::join(known.features, " "));
     }
-    return text + fmt::format("\n  x86-64 and arm-64 also with {}", fmt::join(gpu_features(), " "));
+    std::vector<std::string> gpus = gpu_features();
+    std::erase(gpus, "vulkan");  // the same
+    return text + fmt::format("\n  x86-64 and arm-64 also with {}", fmt::join(gpus, " "));
 }
 
 [[noreturn]] void refuse(const std::string &text, const std::string &why) {
-    throw UsageError(fmt::format("--target: expected host, cuda, opencl, vulkan or one of the targets below, found \"{}\": {}{}", text, why,
+    throw UsageError(fmt::format("--target: expected host, cuda, opencl or one of the targets below, found \"{}\": {}{}", text, why,
                                  described()));
 }
 
@@ -125,6 +127,13 @@ Target parse_one(const std::string &text, bool force) {
         throw UsageError(
             fmt::format("--target: expected a target without sve and sve2, found \"{}\": Halide {}'s code for vectors beyond 128 bits "
                         "stores wrong values, and up to 128 bits it is NEON's; leave the feature out, or force it with --force-target",
+                        text, HALIDE_VERSION_MAJOR));
+    }
+    if (!force && target.has_feature(Target::Vulkan)) {
+        throw UsageError(
+            fmt::format("--target: expected a target without vulkan, found \"{}\": Halide {}'s runtime for it, which would be in the library, "
+                        "loses the end of tensors whose bytes are no multiple of 64; sepconv::Layer runs on vulkan without it, or force it "
+                        "with --force-target",
                         text, HALIDE_VERSION_MAJOR));
     }
     if (of_any_width && target.vector_bits == 0) {

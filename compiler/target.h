@@ -18,7 +18,7 @@ struct Machine {
 
 /// Reads --target: one target, or several of one system with x86-64 CPUs, best first, of which the library takes the first that the CPU
 /// runs. "host" is this machine; "cuda", "opencl" and "vulkan" are this machine with its GPU.
-/// @param force  also take what Halide is known to compile wrongly: sve and sve2, which may have vector_bits_N beside them
+/// @param force  also take what Halide is known to compile or run wrongly: vulkan; sve and sve2, which may have vector_bits_N beside them
 /// @throws tools::UsageError  an unknown part is shown with those that are known.
 std::vector<Machine> parse_machines(const std::string &list, bool force = false);
 

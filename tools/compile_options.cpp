@@ -55,8 +55,8 @@ CLI::App *add_compile_options(CLI::App &program, CompileOptions &options) {
         ->capture_default_str();
     subcommand->add_flag(
         "--force-target", options.force_target,
-        "Take a target although Halide is known to compile it wrongly: one with sve or sve2, and vector_bits_128, _256 or _512 "
-        "for the width of its vectors");
+        "Take a target although Halide is known to compile or run it wrongly: one with vulkan, or with sve or sve2, and vector_bits_128, "
+        "_256 or _512 for the width of its vectors");
     subcommand->add_option("-o,--output", options.output, "Required: the folder for the files; made where there is none")->type_name("DIR");
     subcommand
         ->add_option("--name", options.name,

@@ -75,7 +75,7 @@ void add_layer_options(CLI::App &subcommand, LayerOptions &options, bool with_we
         ->capture_default_str();
     std::string names = "host";
     for (const Target &target : targets()) names += "|" + target.name;
-    for (const char *gpu : {"cuda", "opencl"}) names += fmt::format("|{}", gpu);
+    for (const char *gpu : {"cuda", "opencl", "vulkan"}) names += fmt::format("|{}", gpu);
     subcommand
         .add_option("--target", options.target,
                     "The instruction set, or a GPU; host is the best that this CPU runs, or $SEPCONV_TARGET where it is set")

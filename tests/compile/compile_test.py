@@ -470,7 +470,8 @@ class HalfPrecision(Compile):
                               ([*half, "--arithmetic", "float16"], "--arithmetic: expected float32 for x86-64"),
                               ([*half, *arm[2:], "--target", "arm-64-linux-arm_fp16-cuda"], "--arithmetic: expected float32 for arm-64"),
                               ([*half, "--arithmetic", "half"], "--arithmetic: expected float32 or float16, found \"half\""),
-                              ([*half, "--target", "x86-64-linux-vulkan"], "--target: expected a target without vulkan for layer")):
+                              ([*half, "--target", "x86-64-linux-vulkan", "--force-target"],
+                               "--target: expected a target without vulkan for layer")):
             with self.subTest(says):
                 self.expect_error(*options, says=re.escape(says))
 
@@ -704,6 +705,14 @@ class Targets(Compile):
         # At 128 bits it is right, as far as is known.
         self.golden("large_30x30x70", "--target", "arm-64-linux-sve2-vector_bits_128", "--force-target", compiler=ARM_COMPILER,
                     runner=[*ARM_RUNNER, "max,sve-max-vq=1"])
+
+    def test_vulkan_is_taken_only_when_forced(self):
+        config, weights = layers.random_layer(1, 4, 8)
+        layer = [*config_options(self.folder / "in", config, weights), "--input-shape", "1,8,8,4"]
+        for target in ("vulkan", "x86-64-linux-vulkan", "x86-64-linux-avx2-vulkan"):
+            self.expect_error(*layer, "--target", target, "-o", self.folder / "out", says="loses the end of tensors.*--force-target")
+        forced = compile_layer(*layer, "--target", "x86-64-linux-vulkan", "--force-target", "--emit", "object", output=self.folder / "forced")
+        self.assertEqual(forced["targets"][0]["target"], "x86-64-linux-vulkan")
 
     def test_windows_links_and_runs_under_wine(self):
         wine = dict(os.environ, WINEPREFIX=str(self.folder / "wine"), WINEDEBUG="-all")

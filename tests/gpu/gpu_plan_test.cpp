@@ -32,7 +32,7 @@ std::int64_t shared_bytes_of_every_device(Api api) { return api == Api::cuda ? 9
 
 std::vector<Api> apis() {
     std::vector<Api> found;
-    for (const Api api : {Api::cuda, Api::opencl}) {
+    for (const Api api : all_apis) {
         if (is_built(api)) found.push_back(api);
     }
     return found;

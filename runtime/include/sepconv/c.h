@@ -135,7 +135,7 @@ typedef struct sepconv_weights {
 } sepconv_weights;
 
 /* Checks the weights against the config and packs them for one instruction set.
- * target: one of sepconv_targets: "avx512", "avx2", "sse41", on ARM "neon"; or of sepconv_gpus: "cuda", "opencl"; or NULL:
+ * target: one of sepconv_targets: "avx512", "avx2", "sse41", on ARM "neon"; or of sepconv_gpus: "cuda", "opencl", "vulkan"; or NULL:
  * $SEPCONV_TARGET where it is set, else the best that this CPU runs.
  * *layer: to be freed with sepconv_layer_free. It keeps nothing of config and weights. */
 SEPCONV_EXPORT sepconv_status sepconv_layer_create(const sepconv_config *config, const sepconv_weights *weights, const char *target,
@@ -252,7 +252,7 @@ SEPCONV_EXPORT sepconv_status sepconv_default_target(const char **target);
 
 /* A target that needs a GPU, as functions are built in for it. A layer takes one only where it is named. */
 typedef struct sepconv_gpu {
-    const char *target;  /* "cuda", "opencl" */
+    const char *target;  /* "cuda", "opencl", "vulkan" */
     const char *device;  /* the name of the one that would be taken; "" where there is none */
     const char *why_not; /* why none of its functions runs here; "" where they do */
 } sepconv_gpu;

@@ -1,4 +1,4 @@
-// GPUs: what the library runs on beside CPUs. A Layer for the target "cuda" or "opencl" keeps its weights on the device.
+// GPUs: what the library runs on beside CPUs. A Layer for the target "cuda", "opencl" or "vulkan" keeps its weights on the device.
 #pragma once
 
 #include <string>
@@ -15,7 +15,7 @@ struct CudaStream {
 
 /// A target that needs a GPU, as functions are built in for it.
 struct Gpu {
-    std::string target;   ///< "cuda", "opencl"
+    std::string target;   ///< "cuda", "opencl", "vulkan"
     std::string device;   ///< the name of the one that would be taken; empty where there is none
     std::string why_not;  ///< why none of its functions runs here; empty where they do
 };
