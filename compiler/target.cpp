@@ -59,8 +59,8 @@ std::string described() {
 }
 
 [[noreturn]] void refuse(const std::string &text, const std::string &why) {
-    throw UsageError(fmt::format("--target: expected host, cuda, opencl or one of the targets below, found \"{}\": {}{}", text, why,
-                                 described()));
+    throw UsageError(
+        fmt::format("--target: expected host, cuda, opencl or one of the targets below, found \"{}\": {}{}", text, why, described()));
 }
 
 std::vector<std::string> split(const std::string &text, char at) {
@@ -130,11 +130,11 @@ Target parse_one(const std::string &text, bool force) {
                         text, HALIDE_VERSION_MAJOR));
     }
     if (!force && target.has_feature(Target::Vulkan)) {
-        throw UsageError(
-            fmt::format("--target: expected a target without vulkan, found \"{}\": Halide {}'s runtime for it, which would be in the library, "
-                        "loses the end of tensors whose bytes are no multiple of 64; sepconv::Layer runs on vulkan without it, or force it "
-                        "with --force-target",
-                        text, HALIDE_VERSION_MAJOR));
+        throw UsageError(fmt::format(
+            "--target: expected a target without vulkan, found \"{}\": Halide {}'s runtime for it, which would be in the library, "
+            "loses the end of tensors whose bytes are no multiple of 64; sepconv::Layer runs on vulkan without it, or force it "
+            "with --force-target",
+            text, HALIDE_VERSION_MAJOR));
     }
     if (of_any_width && target.vector_bits == 0) {
         throw UsageError(

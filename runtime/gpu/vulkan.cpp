@@ -382,7 +382,7 @@ public:
         : Device(properties_of(device).deviceName, multiprocessors_of(device)),
           limits_(properties_of(device).limits),
           keeps_special_values_(can_keep_special_values(device)),
-          family_(compute_family(device).value()),
+          family_(compute_family(device).value_or(0)),
           vulkan_(make_device(device)) {
         driver().memory(device, &memory_);
         vulkan_.get_queue(vulkan_.device, family_, 0, &queue_);
@@ -753,15 +753,20 @@ private:
             spirv.shared_constant == 0 ? 0 : std::max(1u, (shared - spirv.shared_bytes) / spirv.shared_element_bytes);
         const VkSpecializationMapEntry entry = {.constantID = spirv.shared_constant, .offset = 0, .size = sizeof elements};
         const VkSpecializationInfo constants = {.mapEntryCount = 1, .pMapEntries = &entry, .dataSize = sizeof elements, .pData = &elements};
-        VkComputePipelineCreateInfo info = {};
-        info.sType = VK_STRUCTURE_TYPE_COMPUTE_PIPELINE_CREATE_INFO;
-        info.flags = VK_PIPELINE_CREATE_DISPATCH_BASE_BIT;
-        info.stage.sType = VK_STRUCTURE_TYPE_PIPELINE_SHADER_STAGE_CREATE_INFO;
-        info.stage.stage = VK_SHADER_STAGE_COMPUTE_BIT;
-        info.stage.module = module;
-        info.stage.pName = spirv.name.c_str();
-        info.stage.pSpecializationInfo = spirv.shared_constant == 0 ? nullptr : &constants;
-        info.layout = kernel.layout;
+        const VkPipelineShaderStageCreateInfo stage = {.sType = VK_STRUCTURE_TYPE_PIPELINE_SHADER_STAGE_CREATE_INFO,
+                                                       .pNext = nullptr,
+                                                       .flags = 0,
+                                                       .stage = VK_SHADER_STAGE_COMPUTE_BIT,
+                                                       .module = module,
+                                                       .pName = spirv.name.c_str(),
+                                                       .pSpecializationInfo = spirv.shared_constant == 0 ? nullptr : &constants};
+        const VkComputePipelineCreateInfo info = {.sType = VK_STRUCTURE_TYPE_COMPUTE_PIPELINE_CREATE_INFO,
+                                                  .pNext = nullptr,
+                                                  .flags = VK_PIPELINE_CREATE_DISPATCH_BASE_BIT,
+                                                  .stage = stage,
+                                                  .layout = kernel.layout,
+                                                  .basePipelineHandle = VK_NULL_HANDLE,
+                                                  .basePipelineIndex = -1};
         VkPipeline pipeline = VK_NULL_HANDLE;
         const VkResult result = vulkan_.create_pipelines(vulkan_.device, VK_NULL_HANDLE, 1, &info, nullptr, &pipeline);
         vulkan_.destroy_module(vulkan_.device, module, nullptr);

@@ -90,7 +90,8 @@ public:
     // What the validator says of a module; nothing where it is valid.
     static std::string said_of(const std::vector<std::uint32_t> &code) {
         const std::string file = std::filesystem::temp_directory_path() / ("sepconv_spirv_test_" + std::to_string(getpid()));
-        std::ofstream(file, std::ios::binary).write(reinterpret_cast<const char *>(code.data()), static_cast<std::streamsize>(code.size() * 4));
+        std::ofstream(file, std::ios::binary)
+            .write(reinterpret_cast<const char *>(code.data()), static_cast<std::streamsize>(code.size() * 4));
         const std::string command = std::string(SEPCONV_SPIRV_VAL) + " --target-env vulkan1.1 " + file + " 2>&1";
         std::string text;
         FILE *const output = popen(command.c_str(), "r");
@@ -110,7 +111,8 @@ TEST_P(Spirv, IsValidAsItIsBuiltInAndAsADriverGetsIt) {
         EXPECT_EQ(kernel.uniform_buffers, 1u);
         EXPECT_GE(kernel.storage_buffers, 2u);
         EXPECT_EQ(said_of(kernel.code), "");
-        for (const SpirvChanges changes : {SpirvChanges{true, false, false}, SpirvChanges{true, true, false}, SpirvChanges{false, true, true}}) {
+        for (const SpirvChanges changes :
+             {SpirvChanges{true, false, false}, SpirvChanges{true, true, false}, SpirvChanges{false, true, true}}) {
             EXPECT_EQ(said_of(prepared_spirv(kernel.code, changes)), "");
         }
     }

@@ -61,7 +61,8 @@ struct Execution {
 class SEPCONV_EXPORT Layer {
 public:
     /// Checks the weights against the config and packs them for one instruction set.
-    /// @param target  one of targets(): "avx512", "avx2", "sse41", on ARM "neon", "neon_fp16"; or of gpus(): "cuda", "opencl", "vulkan"; or empty:
+    /// @param target  one of targets(): "avx512", "avx2", "sse41", on ARM "neon", "neon_fp16"; or of gpus(): "cuda", "opencl", "vulkan"; or
+    /// empty:
     ///                $SEPCONV_TARGET where it is set, else the best that this CPU runs.
     /// @param arithmetic  float16 only for a config of dtype float16, on a target of that arithmetic
     /// @throws ConfigError, ShapeError (weights that do not fit the config), TargetError
