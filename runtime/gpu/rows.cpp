@@ -76,15 +76,15 @@ bool is_built(Api api) {
     return std::any_of(all_rows.begin(), all_rows.end(), [&](const Row &row) { return row.api == api; });
 }
 
-void check_dtype(Api api, Dtype dtype) {
+bool takes(Api api, Dtype dtype) {
     const std::span<const Row> all_rows = rows();
-    const auto is_for = [&](Dtype type) {
-        return std::any_of(all_rows.begin(), all_rows.end(),
-                           [&](const Row &row) { return row.api == api && row.stage == Stage::gpu_layer && row.image_type == type; });
-    };
-    if (dtype != Dtype::float32 && !is_for(dtype)) {
-        throw TargetError(fmt::format("dtype: expected float32 on {}, found {}", name(api), sepconv::name(dtype)));
-    }
+    return std::any_of(all_rows.begin(), all_rows.end(),
+                       [&](const Row &row) { return row.api == api && row.stage == Stage::gpu_layer && row.image_type == dtype; });
+}
+
+void check_dtype(Api api, Dtype dtype) {
+    if (takes(api, dtype)) return;
+    throw TargetError(fmt::format("dtype: expected float32 on {}, found {}", name(api), sepconv::name(dtype)));
 }
 
 }  // namespace sepconv::gpu

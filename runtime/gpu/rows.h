@@ -65,7 +65,9 @@ struct Row {
 std::span<const Row> rows();
 /// Whether functions for an API are built in.
 bool is_built(Api api);
-/// @throws TargetError  where an API has no functions for layers of a type
+/// Whether an API has functions for layers of a type.
+bool takes(Api api, Dtype dtype);
+/// @throws TargetError  where it has none
 void check_dtype(Api api, Dtype dtype);
 
 }  // namespace sepconv::gpu
