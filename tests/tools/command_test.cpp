@@ -277,14 +277,21 @@ std::vector<std::string> rows_of(const std::string &json, const std::string &sta
 }
 
 TEST_F(Command, ExplainKnowsTheFunctionsOfGpusThatAreNotHere) {
-    write_layer(R"(, "padding": "same", "dtype": "float16")");
+    const std::string half = R"(, "padding": "same", "dtype": "float16")";
     for (const Gpu &gpu : gpus()) {
         for (const std::string &target : {gpu.target, "x86-64-linux-" + gpu.target}) {
+            write_layer(half);
+            if (gpu.target == "vulkan") {
+                EXPECT_THAT(run({"explain", "--config", "layer.json", "--input-shape", "1,60,60,8", "--target", target}).err,
+                            HasSubstr("dtype: expected float32 on vulkan, found float16"));
+                write_layer(R"(, "padding": "same")");
+            }
             const Result result = run({"explain", "--config", "layer.json", "--input-shape", "1,60,60,8", "--target", target, "--json"});
             ASSERT_EQ(result.code, 0) << result.err;
             EXPECT_EQ(nlohmann::json::parse(result.out)["target"], gpu.target);
             EXPECT_EQ(rows_of(result.out, "gpu_layer").size(), 1u);
         }
+        write_layer(half);
         const Result halves =
             run({"explain", "--config", "layer.json", "--input-shape", "1,60,60,8", "--target", gpu.target, "--arithmetic", "float16"});
         EXPECT_EQ(halves.code, 2);
