@@ -28,7 +28,7 @@ namespace sepconv::gpu {
 namespace {
 
 // What the functions of the table need of a device.
-constexpr std::uint32_t least_threads = 128, least_shared_bytes = 32 * 1024, most_buffers = 8;
+constexpr std::uint32_t least_threads = 128, least_shared_bytes = 32 * 1024, least_buffers = 5, most_buffers = 8;
 // Where the driver does not tell; enough blocks for a device of middling size.
 constexpr int guessed_multiprocessors = 16;
 constexpr VkDeviceSize argument_bytes = 1024;                 // of a launch, all scalars together
@@ -188,6 +188,9 @@ std::string lacks(VkPhysicalDevice device) {
     }
     if (limits.maxComputeSharedMemorySize < least_shared_bytes) {
         return fmt::format("{} bytes of shared memory, not {}", limits.maxComputeSharedMemorySize, least_shared_bytes);
+    }
+    if (limits.maxPerStageDescriptorStorageBuffers < least_buffers) {
+        return fmt::format("{} buffers for a kernel, not {}", limits.maxPerStageDescriptorStorageBuffers, least_buffers);
     }
     return {};
 }
