@@ -59,13 +59,20 @@ Expr call(const std::string &function, const std::vector<Expr> &arguments) {
     return Call::make(Int(32), function, arguments, Call::Extern);
 }
 
-void append(Module &module, const std::string &prefix, const Signature &signature, const Body &body) {
+// @return whether Halide's runtime is called
+bool append(Module &module, const Request &request, const std::string &prefix, const Signature &signature, const Body &body) {
     std::vector<LoweredArgument> arguments;
     arguments.reserve(signature.arguments.size());
     for (const Signature::Argument &each : signature.arguments) {
         arguments.emplace_back(each.name, Halide::Argument::InputScalar, each.type, 0, ArgumentEstimates{});
     }
-    module.append(LoweredFunc(prefix + signature.suffix, arguments, body.make(), LinkageType::External, NameMangling::C));
+    const std::string name = prefix + signature.suffix;
+    std::vector<LoweredFunc> functions;  // first those of parallel loops
+    const Stmt lowered = lower_parallel_tasks(body.make(), functions, name, module.target());
+    functions.emplace_back(name, arguments, lowered, LinkageType::External, NameMangling::C);
+    const bool needs_runtime = finish(functions, request.threads == Threads::supplied ? request.parallel_for : "");
+    for (const LoweredFunc &function : functions) module.append(function);
+    return needs_runtime;
 }
 
 // The extents of an image, and where its dimensions stand. An open extent is an argument.
@@ -223,7 +230,11 @@ std::vector<Expr> weight_buffers(const Parts &parts) {
 
 // Calls a pipeline for every image. `body` has the sizes and strides already.
 void call_pipeline(Body &body, const Pipeline &pipeline, const Parts &parts, const Sizes &sizes, const StrideList &input_strides,
-                   const StrideList &output_strides, bool rows_as_one, const Expr &workspace) {
+                   const StrideList &output_strides, bool rows_as_one, const Expr &all_workspace) {
+    const std::int64_t task_bytes = parts.task_workspace_bytes();
+    const Expr task = Variable::make(Int(32), "image_task");
+    const bool shared = parts.form.image_tasks > 1;
+    const Expr workspace = shared && task_bytes > 0 ? moved(all_workspace, wide(task) * Expr(task_bytes)) : all_workspace;
     const Expr image = Variable::make(Int(64), "image");
     const auto at = [&](const char *name, const StrideList &strides) {
         const Expr base = argument(name, pointer);
@@ -270,7 +281,14 @@ void call_pipeline(Body &body, const Pipeline &pipeline, const Parts &parts, con
         // Loops count with 32 bits; a batch of more images than that cannot be addressed.
         body.require(sizes.batch() <= Expr(std::int64_t(std::numeric_limits<std::int32_t>::max())), Error::bad_shape);
         const Stmt each = LetStmt::make("image", wide(Variable::make(Int(32), "image_32")), one.make());
-        body.then(For::make("image_32", 0, cast<int>(sizes.batch()), ForType::Serial, Partition::Never, DeviceAPI::None, each));
+        const auto images = [&](const Expr &first, const Expr &count) {
+            return For::make("image_32", first, count, ForType::Serial, Partition::Never, DeviceAPI::None, each);
+        };
+        if (!shared) return body.then(images(0, cast<int>(sizes.batch())));
+        const Expr tasks = Expr(std::int64_t(parts.form.image_tasks));
+        const auto share = [&](const Expr &index) { return cast<int>(sizes.batch() * wide(index) / tasks); };
+        body.then(For::make("image_task", 0, parts.form.image_tasks, ForType::Parallel, Partition::Never, DeviceAPI::None,
+                            images(share(task), share(task + 1) - share(task))));
     }
 }
 
@@ -361,7 +379,7 @@ std::string prefix_for(const Request &request, const Machine &machine) {
     return request.machines.size() == 1 ? request.name : fmt::format("{}__{}", request.name, machine.suffix);
 }
 
-void append_functions(Module &module, const Request &request, const Parts &parts, const std::string &prefix) {
+bool append_functions(Module &module, const Request &request, const Parts &parts, const std::string &prefix) {
     const std::vector<Signature> all = signatures(request);
     const std::int64_t bytes = parts.workspace_bytes();
     const Target &target = module.target();
@@ -374,7 +392,7 @@ void append_functions(Module &module, const Request &request, const Parts &parts
     if (bytes > 0) dense.require(!is_null(argument("workspace", pointer)), Error::null_pointer);
     call_pipeline(dense, parts.dense, parts, sizes, dense_strides(sizes.input()), dense_strides(sizes.output()), parts.form.flat,
                   argument("workspace", pointer));
-    append(module, prefix, with_workspace, dense);
+    bool needs_runtime = append(module, request, prefix, with_workspace, dense);
 
     Body allocating;
     const auto with = [&](const Signature &signature, const Expr &workspace) {
@@ -391,7 +409,7 @@ void append_functions(Module &module, const Request &request, const Parts &parts
         const Expr result = allocating.let("result", call(prefix + with_workspace.suffix, with(plain, null)));
         allocating.require(result == 0, result);
     }
-    append(module, prefix, plain, allocating);
+    append(module, request, prefix, plain, allocating);
 
     // Without a workspace it calls itself with one.
     Body any;
@@ -408,7 +426,7 @@ void append_functions(Module &module, const Request &request, const Parts &parts
     } else {
         any.then(work.make());
     }
-    append(module, prefix, strided, any);
+    needs_runtime = append(module, request, prefix, strided, any) || needs_runtime;
 
     if (!request.weights) {
         const Signature &pack = signature_of(all, "_pack");
@@ -438,8 +456,9 @@ void append_functions(Module &module, const Request &request, const Parts &parts
         }
         const Expr result = packing.let("result", call(parts.packing.name, arguments));
         packing.require(result == 0, result);
-        append(module, prefix, pack, packing);
+        append(module, request, prefix, pack, packing);
     }
+    return needs_runtime;
 }
 
 void append_dispatchers(Module &module, const Request &request) {
@@ -454,7 +473,7 @@ void append_dispatchers(Module &module, const Request &request) {
             choice = IfThenElse::make(runs, taken.make(), choice);
         }
         body.then(choice);
-        append(module, request.name, signature, body);
+        append(module, request, request.name, signature, body);
     }
 }
 

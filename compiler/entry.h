@@ -35,11 +35,14 @@ struct Parts {
     Pipeline packing;                           ///< where the weights are separate
     std::string weights;                        ///< the name of the constant that holds them; empty where they are separate
     std::vector<std::string> constant_weights;  ///< on a GPU: constants of their own, which stay on the device
-    std::int64_t workspace_bytes() const { return std::max(dense.workspace_bytes, strided.workspace_bytes); }
+    /// Of one task, and of all that share the images of a batch.
+    std::int64_t task_workspace_bytes() const { return std::max(dense.workspace_bytes, strided.workspace_bytes); }
+    std::int64_t workspace_bytes() const { return task_workspace_bytes() * form.image_tasks; }
 };
 
 /// Appends the functions, named `prefix` and the signatures' suffixes, to the module that has the pipelines.
-void append_functions(Halide::Module &module, const Request &request, const Parts &parts, const std::string &prefix);
+/// @return whether they need Halide's runtime
+bool append_functions(Halide::Module &module, const Request &request, const Parts &parts, const std::string &prefix);
 
 /// Functions that call those of the first machine whose features the CPU has, by the machines' suffixes.
 void append_dispatchers(Halide::Module &module, const Request &request);

@@ -72,8 +72,8 @@ Unit make_unit(const Request &request, const Machine &machine, MachineReport &re
         parts.packing = lower_packing(request, target, prefix + "_packing");
         append(unit.module, parts.packing);
     }
-    append_functions(unit.module, request, parts, prefix);
-    needs_runtime = needs_runtime || parts.dense.needs_runtime || parts.strided.needs_runtime || parts.form.on_gpu;
+    const bool functions_need_it = append_functions(unit.module, request, parts, prefix);
+    needs_runtime = needs_runtime || functions_need_it || parts.dense.needs_runtime || parts.strided.needs_runtime || parts.form.on_gpu;
     report.target = machine.target.to_string();
     report.weights = parts.form.packed ? "packed" : "Keras";
     report.parameters = generator_parameters(request, parts.form);

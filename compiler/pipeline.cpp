@@ -167,7 +167,20 @@ KnownShape known_shape(const Request &request) {
             sum_type(request)};
 }
 
-TileWishes tile_wishes(const Request &request) { return {request.tasks, 0, 0, 0, 0}; }
+// Images of a batch that can be dealt out evenly are computed by a task each: nobody waits inside of one, however small it is.
+int image_tasks(const Request &request, const Halide::Target &target) {
+    const std::int64_t batch = extents(request).batch;
+    if (!request.schedule.empty() || on_gpu(target) || along(request)[0] || batch == open || batch < request.tasks) return 1;
+    const std::int64_t most = (batch + request.tasks - 1) / request.tasks;
+    constexpr double most_waiting = 0.1;
+    const bool even = static_cast<double>(most * request.tasks) <= (1 + most_waiting) * static_cast<double>(batch);
+    return even ? request.tasks : 1;
+}
+
+// Of the tasks, those that share an image.
+int tasks_in_image(const Request &request, int image_tasks) { return image_tasks > 1 ? 1 : request.tasks; }
+
+TileWishes tile_wishes(const Request &request, int image_tasks) { return {tasks_in_image(request, image_tasks), 0, 0, 0, 0}; }
 
 }  // namespace
 
@@ -205,14 +218,16 @@ std::vector<std::pair<std::string, std::string>> generator_parameters(const Requ
         parameters.emplace_back("sums", name(request.arithmetic));
     }
     if (form.packed) parameters.emplace_back("packed_weights", "true");
-    if (request.schedule.empty() && !form.on_gpu) parameters.emplace_back("threads", std::to_string(request.tasks));
+    if (request.schedule.empty() && !form.on_gpu) {
+        parameters.emplace_back("threads", std::to_string(tasks_in_image(request, form.image_tasks)));
+    }
     return parameters;
 }
 
 std::vector<std::pair<std::string, std::int64_t>> tile_sizes(const Request &request, const Halide::Target &target, const Form &form) {
     if (!form.packed) return {};
     const KnownShape shape = known_shape(request);
-    const KnownTiles tiles = choose_tiles(shape, tile_wishes(request), target);
+    const KnownTiles tiles = choose_tiles(shape, tile_wishes(request, form.image_tasks), target);
     std::vector<std::pair<std::string, std::int64_t>> sizes;
     if (shape.known()) {
         sizes.emplace_back("tiles", tiles.count);
@@ -233,13 +248,14 @@ std::vector<std::pair<std::string, std::int64_t>> tile_sizes(const Request &requ
 Form form_of(const Request &request, const Halide::Target &target) {
     Form form = {};
     form.on_gpu = on_gpu(target);
+    form.image_tasks = image_tasks(request, target);
     form.image = in_memory(image_type(request), target);
     form.channels_first = request.config.data_format == DataFormat::channels_first;
     const bool by_hand = request.schedule.empty();
     form.packed = by_hand && !form.on_gpu;
     if (form.packed) {
         const KnownShape shape = known_shape(request);
-        form.packed = fits_tiles(shape, choose_tiles(shape, tile_wishes(request), target));
+        form.packed = fits_tiles(shape, choose_tiles(shape, tile_wishes(request, form.image_tasks), target));
     }
     const Extents size = extents(request);
     form.flat = form.packed && size.height != open && size.width != open && is_elementwise(request.config.activation.kind);

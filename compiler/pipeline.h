@@ -30,6 +30,9 @@ struct Form {
     bool per_image;  ///< a call computes one image of the batch
     bool channels_first;
     bool on_gpu;
+    /// Among which the images of the batch are shared, each task with a workspace of its own; 1 where they come one after the other, and
+    /// each is shared.
+    int image_tasks;
     Halide::Type image;           ///< of the buffers of the input and the output
     std::vector<Tensor> weights;  ///< in the order of the pipeline's arguments, dense
 };

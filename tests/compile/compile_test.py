@@ -236,6 +236,36 @@ class Layers(Compile):
         self.assertTrue(np.array_equal(results["pool"], results["none"]))
         self.assertTrue(np.array_equal(results["supplied"], results["none"]))
 
+    def test_share_a_batch_image_by_image(self):
+        config, weights = layers.random_layer(7, 5, 12, padding="same", strides=[2, 2])
+        tensor = np.random.default_rng(3).standard_normal((6, 11, 9, 5), np.float32)
+        expected = reference(config, weights, tensor)
+        layer = [*config_options(self.folder / "in", config, weights), "--input-shape", "6,11,9,5"]
+        calls = {"plain": "{name}(input, output)", "strided": "{name}_strided(input, from, output, to, NULL)"}
+        strides = "const int64_t from[4] = {495, 45, 5, 1}, to[4] = {360, 60, 12, 1};"
+        results, workspaces = {}, {}
+        for how, options, keywords in (("none", ["--no-threads"], {}), ("pool", ["--threads", "3"], {}),
+                                       ("supplied", ["--threads", "3", "--parallel-for", "share"], {"before": PARALLEL_FOR})):
+            out = self.folder / how
+            manifest = compile_layer(*layer, *options, output=out)
+            workspaces[how] = manifest["workspace_bytes"]
+            for form, call in calls.items():
+                body = f"{strides} (void)from; (void)to; int code = {call.format(name=manifest['name'])};"
+                body += " if (calls != 3) code = 93;" if how == "supplied" else ""
+                results[how, form] = compute(program(out, manifest["name"], body, **keywords), tensor, expected.shape)
+                self.expect_close(results[how, form], expected)
+        for key, found in results.items():
+            self.assertTrue(np.array_equal(found, results["none", "plain"]), key)
+        self.assertEqual(workspaces["pool"], 3 * workspaces["none"])
+
+    def test_share_each_image_of_a_batch_that_leaves_tasks_without_one(self):
+        config, weights = layers.random_layer(7, 5, 12)
+        for batch, tasks in ((6, "1"), (7, "3"), (2, "3"), (31, "1"), ("?", "3")):
+            with self.subTest(batch=batch):
+                manifest = compile_layer(*config_options(self.folder / "in", config, weights), "--input-shape", f"{batch},11,9,5", "--threads", "3",
+                                         output=self.folder / f"of_{str(batch).strip('?')}")
+                self.assertEqual(manifest["targets"][0]["generator"]["parameters"]["threads"], tasks)
+
     def test_say_what_is_wrong_with_a_call(self):
         config, weights = layers.random_layer(1, 4, 8)
         out = self.folder / "out"
