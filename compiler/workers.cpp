@@ -28,7 +28,11 @@ public:
     Signals() {
         struct sigaction action = {};
         action.sa_handler = remember;
-        for (std::size_t i = 0; i < std::size(signals); ++i) sigaction(signals[i], &action, &before_[i]);
+        for (std::size_t i = 0; i < std::size(signals); ++i) {
+            sigaction(signals[i], &action, &before_[i]);
+            // One that is ignored, as by nohup, stays ignored.
+            if (before_[i].sa_handler == SIG_IGN) sigaction(signals[i], &before_[i], nullptr);
+        }
     }
     Signals(const Signals &) = delete;
     Signals &operator=(const Signals &) = delete;

@@ -869,6 +869,17 @@ class Command(Compile):
         self.assertFalse(once(self.folder / "fourth"))
         self.assertEqual(filecmp.cmpfiles(self.folder / "first", self.folder / "fourth", names, shallow=False)[1:], ([], []))
 
+    def test_goes_on_where_its_terminal_is_gone_and_nohup_was_asked_for(self):
+        config, weights = layers.random_layer(1, 32, 64)
+        options = [*config_options(self.folder / "in", config, weights), "--input-shape", "1,28,28,32", "--no-cache", "-o", self.folder / "out"]
+        ignore = lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        command = subprocess.Popen([SEPCONV, "compile", *map(str, options)], stderr=subprocess.PIPE, text=True, preexec_fn=ignore)
+        time.sleep(0.5)
+        self.assertIsNone(command.poll(), "it was over before the signal")
+        command.send_signal(signal.SIGHUP)
+        said = command.communicate()[1]
+        self.assertEqual(command.returncode, 0, said)
+
     def test_killed_in_the_middle_leaves_nothing_half_written(self):
         out, cache, temporary = self.folder / "out", self.folder / "cache", self.folder / "tmp"
         temporary.mkdir()
