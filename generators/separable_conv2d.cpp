@@ -171,7 +171,6 @@ public:
         if (using_autoscheduler()) return;
         const Func layer = works_along_axes() ? product : Func(output);
         if (in_tiles()) {
-            known_stages.fetch_image = [this](Stage stage, const RVar &loop) { stage.prefetch(input, loop, loop, 1); };
             sepconv::schedule_known_shape(layer, known_stages, shape(), cut, target);
         } else if (on_gpu()) {
             gpu_stages.stored = layer;

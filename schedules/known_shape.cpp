@@ -379,10 +379,6 @@ void schedule_known_shape(Func output, const KnownStages &s, const KnownShape &s
         const RDom &window = s.fills[i].window;
         sum.update().reorder(s.lane, s.x, window.x, window.y).vectorize(s.lane).unroll(s.x);
         if (shape.window() <= unrolled_window) sum.update().unroll(window.x).unroll(window.y);
-        // An image that no cache keeps: each of the window's rows is a stream, more of them than the machine follows by itself.
-        constexpr double far_bytes = 4 << 20;
-        const double image_bytes = static_cast<double>(shape.image.bytes()) * shape.x.input * shape.y.input * shape.channels;
-        if (!shape.channels_first && image_bytes >= far_bytes) s.fetch_image(fill, columns.z);
         if (!shape.known()) fill.never_partition_all();
         if (!tiles.whole_rows(shape) || shape.channels_first) continue;
         fill.partition(columns.y, Partition::Auto);

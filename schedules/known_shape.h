@@ -1,7 +1,6 @@
 // The layer for a known shape: how it is cut into tiles and blocks on a machine, and the schedule of its stages.
 #pragma once
 
-#include <functional>
 #include <vector>
 
 #include "Halide.h"
@@ -103,8 +102,7 @@ struct KnownStages {
     Halide::Func square, turned_square;  ///< channels_first: filters × pixels of the panel, and pixels × filters
     Halide::RDom pixels;                 ///< pixel of a block, block, tile in its row, row of tiles, threads' group of rows
     Halide::Var lane, x, strip, y, block, filter, pixel, pixel_block, tile_x, tile_y, n;
-    std::function<void(Halide::Stage, const Halide::RVar &)> fetch_image;  ///< what the loop's next turn reads of it
-    Halide::Var along, across, part;                                       ///< of a square that is turned; squares are parts of a vector
+    Halide::Var along, across, part;  ///< of a square that is turned; squares are parts of a vector
 };
 
 void schedule_known_shape(Halide::Func output, const KnownStages &stages, const KnownShape &shape, const KnownTiles &tiles,
