@@ -81,8 +81,12 @@ double block_cost(int rows, int vectors, const BuiltTarget &target, std::int64_t
 
 // Covers a number of pixels with one or two heights of blocks, cheapest first. The last block of a piece moves back to end with the
 // piece, so a piece has at least as many pixels as its block.
-PixelCover cover_pixels(const BuiltTarget &target, const PanelRun &run, std::int64_t pixels, std::int64_t reduction) {
+PixelCover cover_pixels(const BuiltTarget &target, const PanelRun &run, std::int64_t pixels, std::int64_t reduction, bool far) {
     constexpr double call = 1;
+    // The first block of a panel that comes from beyond the core's own cache waits for it, unless it has that many pixels to compute
+    // meanwhile: on an Emerald Rapids 7×7 1024→1024 takes 6 % less with blocks of 13 and 12 than of 7.
+    const double arrival = 12;
+    auto waiting = [&](int rows) { return far ? std::max(0.0, arrival - rows) : 0.0; };
     PixelCover best;
     double least = std::numeric_limits<double>::infinity();
     const std::span<const Row> rows = rows_of(target, Stage::pointwise);
@@ -93,7 +97,7 @@ PixelCover cover_pixels(const BuiltTarget &target, const PanelRun &run, std::int
         if (!candidate(a) || a.params.rows > pixels) continue;
         const int rows_a = a.params.rows;
         const double cost_a = block_cost(rows_a, run.vectors, target, reduction);
-        const double alone = static_cast<double>(ceil_div(pixels, rows_a)) * cost_a + call;
+        const double alone = static_cast<double>(ceil_div(pixels, rows_a)) * cost_a + waiting(rows_a) + call;
         if (alone < least) {
             least = alone;
             best = {PixelPiece{&a, 0, pixels}, PixelPiece{}};
@@ -105,7 +109,8 @@ PixelCover cover_pixels(const BuiltTarget &target, const PanelRun &run, std::int
             for (std::int64_t blocks = std::max<std::int64_t>(1, pixels / rows_a - 2); blocks <= pixels / rows_a; blocks++) {
                 const std::int64_t rest = pixels - blocks * rows_a, start = std::min(blocks * rows_a, pixels - rows_b);
                 if (rest <= 0) continue;
-                const double both = static_cast<double>(blocks) * cost_a + static_cast<double>(ceil_div(rest, rows_b)) * cost_b + 2 * call;
+                const double both = static_cast<double>(blocks) * cost_a + static_cast<double>(ceil_div(rest, rows_b)) * cost_b +
+                                    waiting(rows_a) + 2 * call;
                 if (both < least) {
                     least = both;
                     best = {PixelPiece{&a, 0, blocks * rows_a}, PixelPiece{&b, start, pixels - start}};
@@ -372,12 +377,14 @@ Plan make_plan(const LayerConfig &config, const PackedWeights &packed, const Bui
         plan.pixels[1] = plan.x.output / plan.tiles_x;
     }
     if (planes) group_filters(plan, target);
+    const std::int64_t panel_bytes = plan.filters * plan.channels * plan.multiplier * bytes_of(target.type);
+    const bool far = panel_bytes > private_cache_bytes();
     for (int last = 0; last < 2; last++) {
         const std::int64_t pixels = plan.pixels[last];
         for (std::size_t run = 0; run < packed.runs.size() && !planes; run++) {
             plan.covers[run][last] = last == 1 && pixels == plan.pixels[0]
                                          ? plan.covers[run][0]
-                                         : cover_pixels(target, packed.runs[run], pixels, plan.channels * plan.multiplier);
+                                         : cover_pixels(target, packed.runs[run], pixels, plan.channels * plan.multiplier, far);
         }
         for (int i = 0; planes && plan.groups[i] > 0; i++) {
             plan.covers[i][last] = cover_pixel_vectors(target, plan.groups[i], pixels);

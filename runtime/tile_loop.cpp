@@ -462,40 +462,39 @@ private:
         for (std::size_t i = 0; i < packed_.runs.size(); i++) {
             const PanelRun &run = packed_.runs[i];
             const PackedWeights::Panels panels = packed_.panels_of(run, part, parts);
-            if (panels.count == 0) continue;
-            for (std::int64_t y = 0; y < calls; y++) {
-                for (const PixelPiece &piece : plan_.covers[i][last]) {
-                    if (piece.row == nullptr) continue;
-                    product_channels_last(run, panels, piece, scratch, tile_pixels, y * tile.width + piece.first,
-                                          out.data + y * out.y + piece.first * out.x, out);
+            // The function takes all panels of a call for a few pixels before the next pixels, so that the output is written in its order.
+            // Panels that would not stay in cache meanwhile come one after the other, each for all pixels.
+            constexpr std::int64_t panel_bytes = 64 << 10;
+            const std::int64_t steps = plan_.channels * plan_.multiplier, end = panels.first + panels.count;
+            const std::int64_t at_once =
+                std::clamp<std::int64_t>(panel_bytes / static_cast<std::int64_t>(run.width * steps * sizeof(Value)), 1, run.panels);
+            for (std::int64_t done = panels.first; done < end; done += at_once) {
+                for (std::int64_t y = 0; y < calls; y++) {
+                    for (const PixelPiece &piece : plan_.covers[i][last]) {
+                        if (piece.row == nullptr) continue;
+                        product_channels_last(run, {done, std::min(at_once, end - done)}, piece, scratch, tile_pixels,
+                                              y * tile.width + piece.first, out.data + y * out.y + piece.first * out.x, out);
+                    }
                 }
             }
         }
     }
 
-    void product_channels_last(const PanelRun &run, const PackedWeights::Panels &of_run, const PixelPiece &piece, const Value *scratch,
+    void product_channels_last(const PanelRun &run, const PackedWeights::Panels &panels, const PixelPiece &piece, const Value *scratch,
                                std::int64_t tile_pixels, std::int64_t pixel, Value *to, const Target &out) const {
         const std::int64_t lanes = piece.row->params.pixel_stride, steps = plan_.channels * plan_.multiplier;
+        const std::int64_t first = run.first + panels.first * run.width, filters = panels.count * run.width;
         const ReductionOrder &order = packed_.order;
         Buffer<3> depthwise(scratch + pixel * lanes);
         depthwise.dim(0, lanes, 1).dim(1, piece.count, lanes).dim(2, order.full + order.tails, lanes * tile_pixels);
-        // The function takes all panels of a call for a few pixels before the next pixels, so that the output is written in its order.
-        // Panels that would not stay in cache meanwhile come one after the other, each for all pixels.
-        constexpr std::int64_t panel_bytes = 64 << 10;
-        const std::int64_t at_once =
-            std::clamp<std::int64_t>(panel_bytes / static_cast<std::int64_t>(run.width * steps * sizeof(Value)), 1, run.panels);
-        const std::int64_t end = of_run.first + of_run.count;
-        for (std::int64_t done = of_run.first; done < end; done += at_once) {
-            const std::int64_t panels = std::min(at_once, end - done), first = run.first + done * run.width;
-            Buffer<3> panel(packed_.panels.template as<Value>() + run.offset + done * run.width * steps);
-            panel.dim(0, run.width, 1).dim(1, steps, run.width).dim(2, panels, run.width * steps);
-            Buffer<1> bias(packed_.bias.template as<Value>() + first);
-            bias.dim(0, panels * run.width, 1);
-            Buffer<2> output(to + first);
-            output.dim(0, std::min(panels * run.width, run.first + run.filters - first), 1).dim(1, piece.count, out.x);
-            piece.row->pointwise(depthwise, panel, bias, order.full, order.tails, order.tail_first, order.tail_lanes, plan_.epilogue.low,
-                                 plan_.epilogue.high, output);
-        }
+        Buffer<3> panel(packed_.panels.template as<Value>() + run.offset + panels.first * run.width * steps);
+        panel.dim(0, run.width, 1).dim(1, steps, run.width).dim(2, panels.count, run.width * steps);
+        Buffer<1> bias(packed_.bias.template as<Value>() + first);
+        bias.dim(0, filters, 1);
+        Buffer<2> output(to + first);
+        output.dim(0, std::min(filters, run.first + run.filters - first), 1).dim(1, piece.count, out.x);
+        piece.row->pointwise(depthwise, panel, bias, order.full, order.tails, order.tail_first, order.tail_lanes, plan_.epilogue.low,
+                             plan_.epilogue.high, output);
     }
 
     // The product over planes: of each panel groups of filters, with vectors of pixels.
