@@ -228,6 +228,15 @@ std::vector<std::pair<std::string, std::int64_t>> tile_sizes(const Request &requ
     if (!form.packed) return {};
     const KnownShape shape = known_shape(request);
     const KnownTiles tiles = choose_tiles(shape, tile_wishes(request, form.image_tasks), target);
+    if (tiles.planes) {
+        return {{"tiles", tiles.count},
+                {"tile_groups", tiles.tile_groups},
+                {"depthwise_lanes", tiles.planes->lanes},
+                {"depthwise_rows", tiles.planes->together},
+                {"pixel_lanes", tiles.planes->lanes},
+                {"pixel_vectors", tiles.planes->vectors},
+                {"block_filters", tiles.planes->filters}};
+    }
     std::vector<std::pair<std::string, std::int64_t>> sizes;
     if (shape.known()) {
         sizes.emplace_back("tiles", tiles.count);

@@ -3,14 +3,14 @@
 
 #include <algorithm>
 
+#include "known_planes.h"
+#include "schedules/registers.h"
 #include "stages.h"
 
 using namespace Halide;
 
 namespace sepconv {
 namespace {
-
-int ceil_div(int a, int b) { return (a + b - 1) / b; }
 
 // The order of the reduction: whole blocks of channels, for each the multipliers, for each the lanes; then what the last block adds.
 struct Order {
@@ -149,18 +149,21 @@ At turn_input(KnownStages &s, Func input, const KnownShape &shape, const ImageSi
 }  // namespace
 
 std::vector<int> packed_taps_extents(const KnownShape &shape, const KnownTiles &tiles) {
+    if (tiles.planes) return plane_taps_extents(shape);
     return {tiles.lanes, shape.x.kernel, shape.y.kernel, Order(shape, tiles).blocks() * shape.multiplier};
 }
 
 int packed_panels_floats(const KnownShape &shape, const KnownTiles &tiles) {
-    return packed_filters(shape, tiles) * shape.depthwise_channels();
+    return ceil_div(shape.filters, tiles.panel_width()) * tiles.panel_width() * shape.depthwise_channels();
 }
 
 int packed_filters(const KnownShape &shape, const KnownTiles &tiles) {
-    return ceil_div(shape.filters, tiles.panel_width()) * tiles.panel_width();
+    // The last panel of planes moves back to end with the last filter.
+    return tiles.planes ? shape.filters : ceil_div(shape.filters, tiles.panel_width()) * tiles.panel_width();
 }
 
 Func packed_taps(Func kernel, const KnownShape &shape, const KnownTiles &tiles) {
+    if (tiles.planes) return plane_taps(kernel, shape);
     Func taps("taps");
     Var lane("lane"), i("i"), j("j"), block("block");
     const Expr channel = min(block / shape.multiplier * tiles.lanes, shape.channels - tiles.lanes) + lane;
@@ -174,6 +177,11 @@ Func packed_panels(Func kernel, const KnownShape &shape, const KnownTiles &tiles
     const Order order(shape, tiles);
     const int width = tiles.panel_width(), steps = shape.depthwise_channels();
     const Expr line = at / width, filter = line / steps * width + at % width;
+    if (tiles.planes) {
+        const Expr first = min(line / steps * width, shape.filters - width);
+        panels(at, row) = kernel(first + at % width, line % steps);
+        return panels;
+    }
     const Expr weight = kernel(min(filter, shape.filters - 1), clamp(order.channel(line % steps), 0, steps - 1));
     panels(at, row) = select(filter < shape.filters, weight, cast(weight.type(), 0));
     return panels;

@@ -9,6 +9,7 @@
 
 #include "Halide.h"
 #include "activated.h"
+#include "known_planes.h"
 #include "known_shape.h"
 #include "schedules/along_axes.h"
 #include "schedules/gpu.h"
@@ -49,15 +50,20 @@ public:
     GeneratorParam<int> batch{"batch", 0};
     GeneratorParam<int> height{"height", 0}, width{"width", 0}, channels{"channels", 0}, filters{"filters", 0};
     /// The weights come as the generator separable_conv2d_packing makes them of Keras' own; channels and filters must be known. Their
-    /// order is the same whether height and width are known or open, and for any `dense` and `threads`.
+    /// order is the same for any `dense`; with channels_last also whether height and width are known or open, and for any `threads`.
     GeneratorParam<bool> packed_weights{"packed_weights", false};
     /// Where the layer is cut into tiles: input and output are dense. Otherwise all strides but the innermost, which is 1, are open.
     GeneratorParam<bool> dense{"dense", true};
     /// More than one: one loop over at most so many threads, each with a constant share of the tiles or of the filters.
     GeneratorParam<int> threads{"threads", 1, 1, 1 << 10};
     /// With every size known, for experiments; 0: chosen by the schedule. Tiles of the image, vectors of filters and pixels of a block of
-    /// the product, neighbouring outputs of the depthwise stage in registers at once.
+    /// the product, neighbouring outputs of the depthwise stage in registers at once. In planes: vectors of pixels, and filters; rows.
     GeneratorParam<int> tiles{"tiles", 0}, vectors{"vectors", 0}, rows{"rows", 0}, together{"together", 0};
+    /// channels_first with every size known, for experiments: tiles are turned to channels_last and back, or computed in planes.
+    GeneratorParam<sepconv::PlaneForm> form{
+        "form",
+        sepconv::PlaneForm::chosen,
+        {{"chosen", sepconv::PlaneForm::chosen}, {"turned", sepconv::PlaneForm::turned}, {"planes", sepconv::PlaneForm::planes}}};
 
 protected:
     sepconv::KnownShape shape() const {
@@ -76,7 +82,7 @@ protected:
     }
 
     sepconv::KnownTiles choose_tiles() const {
-        return sepconv::choose_tiles(shape(), {threads, tiles, vectors, rows, together}, this->target);
+        return sepconv::choose_tiles(shape(), {threads, tiles, vectors, rows, together, form}, this->target);
     }
 
     // Keras' rule: outputs, and zeros before the first input.
@@ -170,7 +176,9 @@ public:
     void schedule() {
         if (using_autoscheduler()) return;
         const Func layer = works_along_axes() ? product : Func(output);
-        if (in_tiles()) {
+        if (in_tiles() && cut.planes) {
+            sepconv::schedule_known_planes(layer, plane_stages, shape(), cut, target);
+        } else if (in_tiles()) {
             sepconv::schedule_known_shape(layer, known_stages, shape(), cut, target);
         } else if (on_gpu()) {
             gpu_stages.stored = layer;
@@ -347,12 +355,17 @@ private:
         // A product that is whole before its activation is dense, whatever the output is.
         const bool apart = works_along_axes(), flat = apart ? known_shape.known() : flat_output();
         product = Func("product");
-        known_stages = sepconv::known_shape(
-            apart ? product : Func(output), input, weights, known_shape, sizes, cut,
-            [&](const Expr &value) { return apart ? value : activated(value); }, sepconv::keep_order(target),
-            flat             ? sepconv::OutputMemory::flat
-            : dense || apart ? sepconv::OutputMemory::dense
-                             : sepconv::OutputMemory::strided);
+        const Func layer = apart ? product : Func(output);
+        const auto finished = [&](const Expr &value) { return apart ? value : activated(value); };
+        const sepconv::OutputMemory memory = flat             ? sepconv::OutputMemory::flat
+                                             : dense || apart ? sepconv::OutputMemory::dense
+                                                              : sepconv::OutputMemory::strided;
+        const bool keep_order = sepconv::keep_order(target);
+        if (cut.planes) {
+            plane_stages = sepconv::known_planes(layer, input, weights, known_shape, cut, finished, keep_order, memory);
+        } else {
+            known_stages = sepconv::known_shape(layer, input, weights, known_shape, sizes, cut, finished, keep_order, memory);
+        }
         if (apart) {
             activate_along_axes(order(filter), [&](const std::vector<Expr> &at) {
                 if (!flat) return Expr(product(at));
@@ -439,6 +452,7 @@ private:
     sepconv::GpuStages gpu_stages;
     sepconv::KnownTiles cut;
     sepconv::KnownStages known_stages;
+    sepconv::PlaneStages plane_stages;
 };
 
 // Keras' weights as separable_conv2d takes them packed: given the same parameters and target it cuts the layer alike.

@@ -3,42 +3,30 @@
 #include <limits>
 #include <map>
 
+#include "schedules/known_planes.h"
 #include "schedules/known_shape.h"
+#include "schedules/registers.h"
 
 using namespace Halide;
 
 namespace sepconv {
 namespace {
 
-int ceil_div(int a, int b) { return (a + b - 1) / b; }
+// What the scratch of a tile may take of the cache that a core has for itself, and what a tile costs beside its pixels, in pixels.
+struct TileBudget {
+    int bytes;
+    double start;
 
-// What the scratch of a tile may take of the 512 KiB and more that a core has for itself: the panels and the image pass through the rest.
-// On Zen 3 14×14 512→512 takes 3 % more with twice as much.
-constexpr int scratch_bytes = 200 << 10;
-
-// What a family of CPUs has for a block of the product.
-struct Registers {
-    int count;
-    int spare;     // that are no accumulators and no weights
-    int enough;    // accumulators that hide the latency of an addition
-    bool by_lane;  // a multiply-add takes one lane of a register as a factor: a register for each pixel, no broadcast
-
-    int most_rows(int vectors) const { return (count - vectors - spare) / (by_lane ? vectors + 1 : vectors); }
+    TileBudget(const KnownShape &shape, const Target &target) {
+        // Of 512 KiB and more: the panels and the image pass through the rest. On Zen 3 14×14 512→512 takes 3 % more with twice as much.
+        bytes = 200 << 10, start = 1;
+        // CPUs with AVX-512 have 1 MiB and more. Panels that outgrow it come from afar for each tile: on an Emerald Rapids 19×19 728→728
+        // takes 6 % less with two tiles than with six.
+        constexpr double far = 1 << 20;
+        const double panels = static_cast<double>(shape.filters) * shape.depthwise_channels() * shape.sums.bytes();
+        if (target.has_feature(Target::AVX512_Skylake) && panels > far) bytes = 560 << 10, start = 7;
+    }
 };
-
-Registers registers(const Target &target) {
-    if (target.has_feature(Target::AVX512_Skylake)) return {32, 1, 14, false};
-    // 2×8, 3×6 and 4×4; 2×10 spills, and fewer than sixteen leave the four pipes of the large cores waiting.
-    if (target.arch == Target::ARM && target.bits == 64) return {32, 4, 16, true};
-    if (target.has_feature(Target::FMA)) return {16, 1, 12, false};
-    // Products that are added apart overwrite a factor: SSE4.1, and WebAssembly, whose engines have its sixteen registers.
-    return {16, 6, 8, false};
-}
-
-int lanes_within(int extent, int lanes) {
-    while (lanes > extent) lanes /= 2;
-    return lanes;
-}
 
 // What a block of rows × vectors accumulators costs, in pixels of work: few leave the multipliers waiting for each other and for
 // what is loaded. Measured on Zen 4.
@@ -79,14 +67,6 @@ struct TileCost {
     double small, large;
     std::vector<PixelRun> runs;
 };
-
-// Waking another thread costs several microseconds.
-int worthwhile_threads(const KnownShape &shape, int asked) {
-    constexpr double worth_waking = 1e6;  // operations
-    const double operations =
-        2.0 * shape.x.output * shape.y.output * shape.depthwise_channels() * (shape.window() + static_cast<double>(shape.filters));
-    return std::max(1, static_cast<int>(std::min<double>(asked, operations / worth_waking)));
-}
 
 // The vectors of a tile: what the packed weights' order depends on, so that it takes no notice of the image.
 KnownTiles choose_vectors(const KnownShape &shape, const TileWishes &wishes, const Target &target) {
@@ -142,11 +122,12 @@ void choose_turns(KnownTiles &tiles, const KnownShape &shape) {
     for (int columns = 1; columns <= tiles.most_pixels; columns++) fit(columns, most_rows(columns));
 }
 
-// Blocks of channels lie an odd number of cache lines apart: the lanes of a pixel then fall into sets of their own.
-int pixel_pitch(int pixels, int pixel_bytes) {
-    constexpr int line_bytes = 64;
-    const int pixels_of_line = std::max(1, line_bytes / pixel_bytes), lines = ceil_div(pixels, pixels_of_line);
-    return (lines + (lines + 1) % 2) * pixels_of_line;
+// What turning costs beside the product of what is turned, in multiply-adds of vectors.
+double cost_of_turning(const KnownShape &shape, const KnownTiles &tiles) {
+    constexpr double input = 0.4, output = 0.8;
+    const double read = static_cast<double>(shape.y.span(ceil_div(shape.y.output, tiles.count))) * tiles.count * shape.x.input;
+    const double pixels = static_cast<double>(shape.x.output) * shape.y.output;
+    return (read * shape.channels * input + pixels * shape.filters * output) / (tiles.tile_groups * tiles.filter_groups);
 }
 
 // A square to be turned: stored along one side, read along the other, which the compiler makes shuffles of registers of.
@@ -167,7 +148,7 @@ void schedule_square(Func square, int side, const LoopLevel &level, const KnownS
 bool fits_tiles(const KnownShape &shape, const KnownTiles &tiles) {
     // Under a wide window, of which a tile reads far more than it has outputs, turning it is not worth its memory.
     constexpr int most_bytes = 1 << 20;
-    return !shape.channels_first || tiles.turned_pitch <= most_bytes / shape.sums.bytes() / tiles.lanes;
+    return !shape.channels_first || tiles.planes || tiles.turned_pitch <= most_bytes / shape.sums.bytes() / tiles.lanes;
 }
 
 KnownTiles choose_tiles(const KnownShape &shape, const TileWishes &wishes, const Target &target) {
@@ -178,7 +159,8 @@ KnownTiles choose_tiles(const KnownShape &shape, const TileWishes &wishes, const
 
     const int pixel_bytes = ceil_div(shape.channels, tiles.lanes) * tiles.lanes * shape.multiplier * shape.sums.bytes();
     const int width = shape.x.output, height = shape.y.output;
-    const int most_pixels = std::max(scratch_bytes / pixel_bytes, 4 * most_rows);
+    const TileBudget budget(shape, target);
+    const int most_pixels = std::max(budget.bytes / pixel_bytes, 4 * most_rows);
     constexpr int together = 7;
     if (!shape.known()) {
         tiles.most_pixels = std::min(most_pixels, (1 << KnownTiles::pixel_bits) - 1);
@@ -204,10 +186,9 @@ KnownTiles choose_tiles(const KnownShape &shape, const TileWishes &wishes, const
         if (const auto known = costs.find(count); known != costs.end()) return known->second;
         const int low = height / count, more = height % count;
         const Cover cover = cover_pixels(low * width, most_rows, tiles.vectors, more == 0, target);
-        constexpr double tile_start = 1;
         const int rows = cover.runs[0].rows;
         const double large = ceil_div((low + 1) * width, rows) * block_cost(rows, tiles.vectors, target);
-        return costs[count] = {cover.cost + tile_start, more == 0 ? 0 : large + tile_start, cover.runs};
+        return costs[count] = {cover.cost + budget.start, more == 0 ? 0 : large + budget.start, cover.runs};
     };
     auto take = [&](double cost, int count, int tile_groups, int filter_groups) {
         if (cost >= least) return;
@@ -215,7 +196,7 @@ KnownTiles choose_tiles(const KnownShape &shape, const TileWishes &wishes, const
         tiles.count = count, tiles.tile_groups = tile_groups, tiles.filter_groups = filter_groups;
         tiles.runs = cost_of(count).runs;
     };
-    for (int threads = 1; threads <= worthwhile_threads(shape, wishes.threads); threads++) {
+    for (int threads = 1; threads <= worthwhile_threads(shape.operations(), wishes.threads); threads++) {
         // Fewer rows in a tile may fit the blocks better; each tile reads the panels anew, which is worth a few pixels.
         const int most_tiles = std::min(height, 4 * fewest + 3);
         // Threads share the tiles, or each computes all of them for filters of its own, and the depthwise stage again.
@@ -238,6 +219,13 @@ KnownTiles choose_tiles(const KnownShape &shape, const TileWishes &wishes, const
     tiles.together = wishes.together > 0 ? wishes.together : std::min(width, strip_of(width, target));
     tiles.pixel_pitch = pixel_pitch(width * ceil_div(height, tiles.count), tiles.lanes * shape.sums.bytes());
     choose_turns(tiles, shape);
+    if (const auto planes = choose_planes(shape, wishes, target)) {
+        const double turned = least * panels * tiles.vectors * shape.depthwise_channels() + cost_of_turning(shape, tiles);
+        if (wishes.form == PlaneForm::planes || (wishes.form == PlaneForm::chosen && planes->cost < turned)) {
+            tiles.planes = planes->tiles;
+            tiles.count = planes->count, tiles.tile_groups = planes->tile_groups, tiles.filter_groups = 1;
+        }
+    }
     return tiles;
 }
 
@@ -345,8 +333,6 @@ void schedule_known_shape(Func output, const KnownStages &s, const KnownShape &s
         .bound_extent(s.tile_x, 1)
         .bound_extent(s.tile_y, 1)
         .bound_storage(s.pixel, tiles.pixel_pitch);
-    // On the stack its pages stay mapped; an allocation of this size may be returned to the system and faulted in again by every call.
-    constexpr int most_stack_bytes = 512 << 10;
     const int blocks = ceil_div(shape.channels, tiles.lanes) * shape.multiplier;
     if (tiles.pixel_pitch * tiles.lanes * shape.sums.bytes() <= most_stack_bytes / blocks) scratch.store_in(MemoryType::Stack);
     for (std::size_t i = 0; i < s.fills.size(); i++) {

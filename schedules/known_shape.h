@@ -1,6 +1,7 @@
 // The layer for a known shape: how it is cut into tiles and blocks on a machine, and the schedule of its stages.
 #pragma once
 
+#include <optional>
 #include <vector>
 
 #include "Halide.h"
@@ -13,6 +14,8 @@ struct KnownAxis {
     int before;  ///< zeros before the first input
 
     bool open() const { return input == 0; }
+    /// Inputs from the first that some outputs read to the last.
+    int span(int outputs) const { return (outputs - 1) * stride + (kernel - 1) * dilation + 1; }
     /// Whether any output may read beside the image.
     bool has_border() const { return open() || before > 0 || (output - 1) * stride + (kernel - 1) * dilation - before >= input; }
 };
@@ -28,6 +31,8 @@ struct KnownShape {
     bool known() const { return !x.open() && !y.open(); }
     int depthwise_channels() const { return channels * multiplier; }
     int window() const { return x.kernel * y.kernel; }
+    /// Of an image whose size is known.
+    double operations() const { return 2.0 * x.output * y.output * depthwise_channels() * (window() + static_cast<double>(filters)); }
 };
 
 /// Pixels of a tile that blocks of `rows` pixels cover; `pixels` 0: all of the tile, which then is the only run, or in an open tile as
@@ -36,9 +41,27 @@ struct PixelRun {
     int rows, first, pixels;
 };
 
+/// How channels_first is computed: tiles are turned to channels_last and back, or planes are taken as they lie, with vectors of pixels.
+enum class PlaneForm { chosen, turned, planes };
+
 /// What may be asked for by hand; 0: chosen.
 struct TileWishes {
     int threads, tiles, vectors, rows, together;
+    PlaneForm form = PlaneForm::chosen;
+};
+
+/// A tile of planes, schedules/known_planes.h.
+struct PlaneTiles {
+    int lanes;           ///< pixels of a row in a vector of the depthwise stage
+    int together;        ///< its rows whose sums are in registers at once
+    int vectors;         ///< of pixels of a block of the product
+    int filters;         ///< of a block: vectors × filters sums are in registers
+    bool panels_within;  ///< a block's pixels stay while all filters pass; else a panel's weights stay while all pixels do
+    int pixel_pitch;     ///< pixels from one depthwise channel of the scratch to the next
+    int strip_pitch;     ///< columns of one phase of the stride that a row of a channel's strip has room for
+    int strip_channels;  ///< whose strips are made at once
+
+    int block_pixels() const { return vectors * lanes; }
 };
 
 /// How the output is cut. A known image: tiles of whole rows, as many in each as divide evenly, or one more. An open one: tiles of at
@@ -59,9 +82,10 @@ struct KnownTiles {
     /// channels_first: the sides of the squares that are turned at once, of pixels of a row and channels, and of filters and pixels of a
     /// tile.
     int turned_input, turned_output;
-    int turned_pitch;  ///< pixels of the input that a tile reads, at most
+    int turned_pitch;                  ///< pixels of the input that a tile reads, at most
+    std::optional<PlaneTiles> planes;  ///< of a tile that is not turned; count and tile_groups above are its own too
 
-    int panel_width() const { return vectors * filter_lanes; }
+    int panel_width() const { return planes ? planes->filters : vectors * filter_lanes; }
     /// Whether every tile is as wide as the image, a known number.
     bool whole_rows(const KnownShape &shape) const { return shape.known() || (!shape.x.open() && shape.x.output <= most_pixels); }
     int tiles_of_group() const { return count / tile_groups; }

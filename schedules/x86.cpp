@@ -1,5 +1,6 @@
 // Schedules for x86: SSE4.1, AVX2 with FMA and AVX-512 differ in the numbers that the table of pipelines gives, not in the shape.
 #include "schedules/activated.h"
+#include "schedules/registers.h"
 #include "schedules/separable_conv2d.h"
 #include "schedules/tiles.h"
 
@@ -35,12 +36,6 @@ namespace {
 
 // Pixels in a block of two vectors of filters: accumulators, two vectors of weights and one broadcast fill the registers.
 int block_rows(const Target &target) { return target.has_feature(Target::AVX512_Skylake) ? 14 : target.has_feature(Target::AVX2) ? 6 : 4; }
-
-// The largest vector that a dimension fills, so that its last one can move inwards and nothing is read beside the tensor.
-int lanes_within(int extent, int lanes) {
-    while (lanes > extent) lanes /= 2;
-    return lanes;
-}
 
 // As many rows of blocks as divide an extent with the least waste.
 int rows_within(int extent, int most) {

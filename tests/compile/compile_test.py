@@ -176,6 +176,18 @@ class Layers(Compile):
             self.leave_open("channels_first", config, weights, (1, 9, width), self.folder / f"valid_{width}")
             self.leave_open("channels_first", config, weights, (1, None, width), self.folder / f"valid_open_{width}")
 
+    def test_compute_wide_planes_as_they_lie(self):
+        for strides, multiplier, options in (([1, 1], 1, []), ([2, 2], 2, ["--threads", "3"])):
+            config, weights = layers.random_layer(7, 6, 20, padding="same", strides=strides, depth_multiplier=multiplier,
+                                                  data_format="channels_first")
+            tensor = np.random.default_rng(3).standard_normal((2, 6, 41, 90), np.float32)
+            expected = reference(config, weights, tensor)
+            out = self.folder / f"strides_{strides[0]}"
+            manifest = compile_layer(*config_options(out / "in", config, weights), "--input-shape", "2,6,41,90", *options, output=out)
+            self.assertIn("pixel_vectors", manifest["targets"][0]["tiles"])
+            self.expect_close(compute(program(out, manifest["name"]), tensor, expected.shape), expected)
+            self.expect_within(out, manifest["name"], tensor, expected)
+
     def leave_open(self, format, config, weights, fixed, out):
         """Compiles a layer with (batch, height, width), None where one is open, and runs it for several."""
         place = 1 if format == "channels_first" else 3

@@ -97,7 +97,9 @@ public:
         const bool open = params["open_height"] == "true" || params["open_width"] == "true";
         const bool flat = fused_.packing != nullptr && !apart && !open && is_elementwise(config_.activation.kind);
         FloatBuffer in(nullptr, reversed(input_shape_), apart);
-        const std::vector<std::int64_t> flat_extents = {config_.filters, output_shape_[1] * output_shape_[2], batch};
+        const bool first = config_.data_format == DataFormat::channels_first;
+        const std::int64_t pixels = output_shape_[first ? 2 : 1] * output_shape_[first ? 3 : 2];
+        const std::vector<std::int64_t> flat_extents = {first ? pixels : config_.filters, first ? config_.filters : pixels, batch};
         FloatBuffer out(nullptr, flat ? flat_extents : reversed(output_shape_), apart);
         GuardedFloats input(in.count(), guard_), output(out.count(), guard_);
         constexpr float untouched = 77;
@@ -192,15 +194,15 @@ TEST_P(FusedForm, EqualsTheReferenceAndTouchesNothingBesideItsTensors) {
     }
 }
 
-TEST(FusedForms, OfOneLayerTakeTheSamePackedWeightsAndAgreeBitForBit) {
-    const std::vector<Fused> all = all_fused();
+// The names of forms of one layer.
+class FusedForms : public testing::TestWithParam<std::vector<std::string>> {};
+
+TEST_P(FusedForms, OfOneLayerTakeTheSamePackedWeightsAndAgreeBitForBit) {
     std::map<std::string, std::pair<std::vector<float>, std::vector<float>>> first;
-    int others = 0;
-    for (const Fused &fused : all) {
-        bool one_of_them = false;
-        for (const char *name : {"packed_", "packed_strided_", "packed_open_", "packed_open_strided_"}) {
-            one_of_them |= fused.name == "fused_" + std::string(name) + fused.target;
-        }
+    std::size_t others = 0;
+    for (const Fused &fused : all_fused()) {
+        const bool one_of_them = std::any_of(GetParam().begin(), GetParam().end(),
+                                             [&](const std::string &name) { return fused.name == "fused_" + name + "_" + fused.target; });
         if (!one_of_them) continue;
         Call call(fused, config_of(fused.params, fused.filters), fused.height, fused.width, Guard::after);
         std::vector<float> found;
@@ -211,8 +213,13 @@ TEST(FusedForms, OfOneLayerTakeTheSamePackedWeightsAndAgreeBitForBit) {
         EXPECT_EQ(found, of_target->second.second) << fused.name;
         others++;
     }
-    EXPECT_EQ(others, 3 * static_cast<int>(first.size()));
+    EXPECT_EQ(others, (GetParam().size() - 1) * first.size());
 }
+
+INSTANTIATE_TEST_SUITE_P(Sample, FusedForms,
+                         testing::Values(std::vector<std::string>{"packed", "packed_strided", "packed_open", "packed_open_strided"},
+                                         std::vector<std::string>{"planes", "planes_strided"}),
+                         [](const auto &info) { return info.param.front(); });
 
 INSTANTIATE_TEST_SUITE_P(Sample, FusedForm, testing::ValuesIn(all_fused()), [](const auto &info) { return info.param.name; });
 

@@ -22,6 +22,7 @@ SMALL = {"height": 5, "width": 5, "channels": 8, "filters": 16}
 OPEN = {"channels": 64, "filters": 64}
 OPEN_HEIGHT = {"width": 40, "channels": 64, "filters": 64}
 OPEN_WIDTH = {"height": 40, "channels": 64, "filters": 64, "dense": "false"}
+PLANES = {"height": 57, "width": 56, "channels": 32, "filters": 64, "channels_first": "true", "form": "planes"}
 TWO_HEIGHTS = {"height": 7, "width": 7, "channels": 1024, "filters": 1024}
 
 
@@ -82,7 +83,7 @@ def allocations(text):
 
 class Threads(unittest.TestCase):
     def test_make_one_parallel_loop_of_at_most_as_many_turns(self):
-        for sizes in (MANY_ROWS, MANY_FILTERS, TWO_HEIGHTS):
+        for sizes in (MANY_ROWS, MANY_FILTERS, TWO_HEIGHTS, PLANES):
             for threads in (2, 3, 4, 7):
                 with self.subTest(threads=threads, **sizes):
                     loops = parallel_loops(statement(**sizes, threads=threads))
@@ -103,7 +104,7 @@ class Threads(unittest.TestCase):
                 self.assertEqual(parallel_loops(statement(**sizes, threads=1)), [])
 
     def test_have_scratch_of_their_own(self):
-        for sizes in (MANY_ROWS, MANY_FILTERS, OPEN):
+        for sizes in (MANY_ROWS, MANY_FILTERS, OPEN, PLANES):
             with self.subTest(**sizes):
                 functions = [function for function, name, _ in allocations(statement(**sizes, threads=4)) if name == "scratch"]
                 self.assertEqual(len(functions), 1)
@@ -112,7 +113,7 @@ class Threads(unittest.TestCase):
 
 class Scratch(unittest.TestCase):
     def test_has_a_constant_size(self):
-        for sizes in (MANY_ROWS, MANY_FILTERS, SMALL, TWO_HEIGHTS, OPEN, OPEN_HEIGHT, OPEN_WIDTH):
+        for sizes in (MANY_ROWS, MANY_FILTERS, SMALL, TWO_HEIGHTS, OPEN, OPEN_HEIGHT, OPEN_WIDTH, PLANES):
             for threads in (1, 4):
                 with self.subTest(threads=threads, **sizes):
                     found = allocations(statement(**sizes, threads=threads))
@@ -124,7 +125,7 @@ class Scratch(unittest.TestCase):
 class Product(unittest.TestCase):
     def test_stays_in_registers_on_every_family(self):
         for target in ("avx512", "avx2", "sse41", "baseline", "arm"):
-            for sizes in ({**OPEN, "height": 28, "width": 28}, OPEN):
+            for sizes in ({**OPEN, "height": 28, "width": 28}, OPEN, PLANES):
                 with self.subTest(target=target, **sizes):
                     text = emitted("assembly", ".s", target, **sizes)
                     found = arm_products(text) if target == "arm" else x86_products(text)
@@ -133,9 +134,11 @@ class Product(unittest.TestCase):
                         self.assertEqual(on_stack, 0, name)
 
     def test_takes_lanes_of_a_register_on_arm(self):
-        by_lane = re.findall(r"fmla\s+v\d+\.4s, v\d+\.4s, v\d+\.s\[\d\]", emitted("assembly", ".s", "arm", **OPEN))
-        steps, vectors, rows, other_rows = 4, 2, 8, 7
-        self.assertGreaterEqual(len(by_lane), steps * vectors * (rows + other_rows))
+        steps, vectors, rows, other_rows, steps_of_planes, sums_of_planes = 4, 2, 8, 7, 2, 16
+        for sizes, least in ((OPEN, steps * vectors * (rows + other_rows)), (PLANES, steps_of_planes * sums_of_planes)):
+            with self.subTest(**sizes):
+                by_lane = re.findall(r"fmla\s+v\d+\.4s, v\d+\.4s, v\d+\.s\[\d\]", emitted("assembly", ".s", "arm", **sizes))
+                self.assertGreaterEqual(len(by_lane), least)
 
     def test_is_made_for_webassembly(self):
         self.assertIn("f32x4.mul", emitted("assembly", ".s", "wasm", **OPEN))
