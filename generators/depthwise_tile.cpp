@@ -92,7 +92,7 @@ public:
             scratch.dim(1).set_stride(pixel_stride);
             sepconv::schedule_depthwise_tile(scratch, sum, taps_over, {lane, x, y, multiplier, block}, lanes, together, kernel > 0,
                                              // An image whose channels fill half of the product's lanes is a single block.
-                                             strip || int(lanes) < int(pixel_stride));
+                                             strip || int(lanes) < int(pixel_stride), int(stride) > 1);
         }
     }
 

@@ -17,8 +17,7 @@ struct Rows {
     Expr first, count;
     int most, fewest;
 
-    Rows(const KnownShape &shape, int tiles, const Expr &tile)
-        : most(ceil_div(shape.y.output, tiles)), fewest(shape.y.output / tiles) {
+    Rows(const KnownShape &shape, int tiles, const Expr &tile) : most(ceil_div(shape.y.output, tiles)), fewest(shape.y.output / tiles) {
         const int rows = shape.y.output;
         first = most == fewest ? tile * most : tile * rows / tiles;
         count = most == fewest ? Expr(most) : (tile + 1) * rows / tiles - first;
@@ -177,9 +176,11 @@ PlaneStages known_planes(Func output, Func input, const KnownWeights &weights, c
         return Expr(s.strip(column + offset / shape.x.stride, offset % shape.x.stride,
                             unsafe_promise_clamped(below, 0, shape.y.span(rows.most) - 1), c, s.tile, s.n));
     };
-    s.sum = depthwise_stage({s.x, s.y, s.vector, s.band, s.channel, s.tile, s.n}, s.x, s.y, window, s.window, padded,
-                            [&](const Expr &i, const Expr &j) { return taps(i, j, s.channel, 0); }, keep_order);
-    s.columns = RDom({{0, cut.lanes}, {0, cut.together}, {0, ceil_div(width, cut.lanes)}, {0, ceil_div(rows.most, cut.together)}}, "columns");
+    s.sum = depthwise_stage(
+        {s.x, s.y, s.vector, s.band, s.channel, s.tile, s.n}, s.x, s.y, window, s.window, padded,
+        [&](const Expr &i, const Expr &j) { return taps(i, j, s.channel, 0); }, keep_order);
+    s.columns =
+        RDom({{0, cut.lanes}, {0, cut.together}, {0, ceil_div(width, cut.lanes)}, {0, ceil_div(rows.most, cut.together)}}, "columns");
     const RDom &at = s.columns;
     if (ceil_div(rows.fewest, cut.together) != ceil_div(rows.most, cut.together)) s.columns.where(at.w * cut.together < rows.count);
     const Expr place = first_of_vector(at.z) + at.x + (first_of_band(at.w) + at.y) * width;
@@ -208,8 +209,9 @@ PlaneStages known_planes(Func output, Func input, const KnownWeights &weights, c
     s.staged(s.filter, s.channel, s.panel) = panels((s.panel * channels + s.channel) * cut.filters + s.filter, 0);
     const Expr pixel = unsafe_promise_clamped(first_pixel(s.block, s.row, rows.count) + s.pixel, 0, cut.pixel_pitch - 1);
     const Expr initial = bias.defined() ? bias(first_filter(s.panel) + s.filter) : cast(shape.sums, 0);
-    s.accumulated = pointwise_stage({s.pixel, s.filter, s.panel, s.block, s.row, s.tile, s.n}, initial,
-                                    {{s.steps, s.scratch(pixel, s.steps.x, s.tile, s.n), s.staged(s.filter, s.steps.x, s.panel)}}, keep_order);
+    s.accumulated =
+        pointwise_stage({s.pixel, s.filter, s.panel, s.block, s.row, s.tile, s.n}, initial,
+                        {{s.steps, s.scratch(pixel, s.steps.x, s.tile, s.n), s.staged(s.filter, s.steps.x, s.panel)}}, keep_order);
     const int of_group = tiles.tiles_of_group();
     // The loops are in the order of the domain.
     const Range pixels(0, block_pixels), filters(0, cut.filters), panels_of_tile(0, ceil_div(shape.filters, cut.filters)),

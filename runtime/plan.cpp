@@ -357,8 +357,9 @@ Plan make_plan(const LayerConfig &config, const PackedWeights &packed, const Bui
     } else {
         strip = plan.x.span(plan.tile_width) * span_y * depthwise_lanes;
     }
-    // A few blocks at once, so that the copy reads whole lines of neighbours; more would leave the first-level cache too far behind.
-    const std::int64_t strip_budget = planes ? 6 << 10 : 12 << 10;
+    // A few blocks at once, so that the copy reads whole lines of neighbours; more would leave the first-level cache too far behind: with
+    // 12 << 10 values layers of 14×14 and 7×7 take 4 to 6 % longer on an Emerald Rapids.
+    const std::int64_t strip_budget = planes ? 6 << 10 : 4 << 10;
     plan.strip_blocks = std::clamp<std::int64_t>(strip_budget / strip, 1, blocks);
     const std::int64_t tile_pixels = plan.tile_width * plan.tile_height;
     if (plan.transposed) {

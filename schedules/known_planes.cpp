@@ -57,7 +57,8 @@ std::optional<PlaneChoice> choose_planes(const KnownShape &shape, const TileWish
     if (tiles.lanes == 1 || width * height < tiles.lanes) return {};
     constexpr int small_window = 9;
     const int together = registers(target).count >= 32 || shape.window() <= small_window ? 4 : 2;
-    const bool direct = shape.image == shape.sums && !shape.x.has_border() && !shape.y.has_border() && shape.x.stride == 1 && width >= tiles.lanes;
+    const bool direct =
+        shape.image == shape.sums && !shape.x.has_border() && !shape.y.has_border() && shape.x.stride == 1 && width >= tiles.lanes;
 
     // The depthwise stage: vectors of a row lie across cache lines, a large window's taps have no registers, and the copy is stored and
     // loaded.
@@ -66,7 +67,8 @@ std::optional<PlaneChoice> choose_planes(const KnownShape &shape, const TileWish
     auto depthwise_cost = [&](int rows) {
         const int band = std::min(rows, together), vectors = ceil_div(width, tiles.lanes);
         const double sums = static_cast<double>(ceil_div(rows, band) * band) * vectors * shape.window() * unaligned * shape.multiplier;
-        const double strip = static_cast<double>(shape.y.span(rows)) * ceil_div(strip_pitch(shape, tiles.lanes), tiles.lanes) * shape.x.stride;
+        const double strip =
+            static_cast<double>(shape.y.span(rows)) * ceil_div(strip_pitch(shape, tiles.lanes), tiles.lanes) * shape.x.stride;
         return shape.channels * (sums + (direct ? 0 : strip * copied));
     };
 

@@ -33,8 +33,8 @@ struct PlaneStages {
     /// threads.
     Halide::RDom blocks;
     Halide::Var x, phase, y, c, band, vector, channel, pixel, filter, panel, block, row, tile, n;
-    int row_vectors;                  ///< of pixels, of a block that stays in a row
-    int block_lanes;                  ///< of such a vector
+    int row_vectors;  ///< of pixels, of a block that stays in a row
+    int block_lanes;  ///< of such a vector
 };
 
 void schedule_known_planes(Halide::Func output, const PlaneStages &stages, const KnownShape &shape, const KnownTiles &tiles,

@@ -75,6 +75,9 @@ KnownTiles choose_vectors(const KnownShape &shape, const TileWishes &wishes, con
     tiles.lanes = lanes_within(shape.channels, natural);
     tiles.filter_lanes = lanes_within(shape.filters, natural);
     tiles.vectors = shape.filters > tiles.filter_lanes ? 2 : 1;
+    // Three vectors are one panel where there are registers for it: a panel of one has a load for every multiplication. 28×28 240→40 takes
+    // 3 % less on an Emerald Rapids.
+    if (target.has_feature(Target::AVX512_Skylake) && ceil_div(shape.filters, tiles.filter_lanes) == 3) tiles.vectors = 3;
     // Zen 4 takes a 512-bit multiply-add as two halves, so that vectors of half the width cost it nothing and waste less.
     constexpr int half = 8, most_halves = 5;
     if (target.processor_tune == Target::Processor::ZnVer4 && natural == 2 * half && shape.filters % natural > 0 &&

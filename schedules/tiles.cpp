@@ -36,7 +36,7 @@ void schedule_transposed_tile(Func from, Func to, Var i, Var j, int lanes) {
 }
 
 void schedule_depthwise_tile(Func scratch, Func sum, RDom taps, const std::vector<Var> &dimensions, int lanes, int together,
-                             bool window_known, bool one_by_one) {
+                             bool window_known, bool one_by_one, bool apart) {
     const Var lane = dimensions[0], x = dimensions[1], y = dimensions[2], multiplier = dimensions[3], block = dimensions[4];
     Var outer("outer"), inner("inner"), band("band"), row("row");
     scratch.bound(lane, 0, lanes)
@@ -51,8 +51,16 @@ void schedule_depthwise_tile(Func scratch, Func sum, RDom taps, const std::vecto
         // In the image, other channels lie between the pixels of a block: all blocks of a few pixels come before the next pixels, so
         // that memory is read in its order, and a few rows together, so that a line is read once for all of them.
         constexpr int rows = 4;
-        scratch.split(y, band, row, rows, TailStrategy::GuardWithIf).reorder(lane, inner, row, block, outer, band, multiplier);
-        sum.compute_at(scratch, row);
+        scratch.split(y, band, row, rows, TailStrategy::GuardWithIf);
+        if (apart) {
+            // Rows that share few of their inputs come after the blocks: what those rows read of one block falls into few sets of the cache
+            // where its pixels lie a power of two apart.
+            scratch.reorder(lane, inner, block, row, outer, band, multiplier);
+            sum.compute_at(scratch, block);
+        } else {
+            scratch.reorder(lane, inner, row, block, outer, band, multiplier);
+            sum.compute_at(scratch, row);
+        }
     }
     sum.store_in(MemoryType::Stack).bound_extent(x, together).bound_extent(lane, lanes).vectorize(lane).unroll(x);
     sum.update().reorder(lane, x, taps.x, taps.y).vectorize(lane).unroll(x);
