@@ -335,9 +335,9 @@ Plan make_plan(const LayerConfig &config, const PackedWeights &packed, const Bui
                 find_row(target, Stage::padded, config.dtype, target.type, {.dense = true, .lanes = depthwise_lanes, .narrow = true});
         }
         // Long rows and strides read the inside where it lies: the copy would cost more than the test that it saves. The borders of a
-        // dilation are wide.
-        constexpr std::int64_t long_row = 48;
-        const bool long_rows = plan.x.output >= long_row && plan.x.dilation == 1;
+        // dilation are wide, and a window of seven columns reads the strip so often that its copy pays.
+        constexpr std::int64_t long_row = 48, wide_window = 7;
+        const bool long_rows = plan.x.output >= long_row && plan.x.dilation == 1 && plan.x.taps < wide_window;
         plan.direct = !converts && !packed.blocks.narrow && inside > 0 && (no_border || plan.x.stride > 1 || long_rows);
         // The function takes the channels of a few pixels a vector at a time; memory likes longer runs. From a cache nearer than that it
         // does not matter. What the system calls the size of the shared cache says little about a core's part of it.
