@@ -144,7 +144,7 @@ std::vector<Buffer<float>> keras_buffers(const Request &request, const StoredWei
     return buffers;
 }
 
-KnownShape known_shape(const Request &request) {
+KnownShape known_shape(const Request &request, const Halide::Target &target) {
     const LayerConfig &config = request.config;
     const Extents size = extents(request);
     const auto axis = [&](int which, std::int64_t input) {
@@ -157,14 +157,10 @@ KnownShape known_shape(const Request &request) {
                          static_cast<int>(dilation),
                          static_cast<int>(fit.before)};
     };
-    return {axis(1, size.width),
-            axis(0, size.height),
-            static_cast<int>(size.channels),
-            static_cast<int>(config.depth_multiplier),
-            static_cast<int>(config.filters),
-            config.data_format == DataFormat::channels_first,
-            image_type(request),
-            sum_type(request)};
+    return spread_multiplier(
+        {axis(1, size.width), axis(0, size.height), static_cast<int>(size.channels), static_cast<int>(config.depth_multiplier),
+         static_cast<int>(config.filters), config.data_format == DataFormat::channels_first, image_type(request), sum_type(request)},
+        target);
 }
 
 // Images of a batch that can be dealt out evenly are computed by a task each: nobody waits inside of one, however small it is.
@@ -226,7 +222,7 @@ std::vector<std::pair<std::string, std::string>> generator_parameters(const Requ
 
 std::vector<std::pair<std::string, std::int64_t>> tile_sizes(const Request &request, const Halide::Target &target, const Form &form) {
     if (!form.packed) return {};
-    const KnownShape shape = known_shape(request);
+    const KnownShape shape = known_shape(request, target);
     const KnownTiles tiles = choose_tiles(shape, tile_wishes(request, form.image_tasks), target);
     if (tiles.planes) {
         return {{"tiles", tiles.count},
@@ -263,7 +259,7 @@ Form form_of(const Request &request, const Halide::Target &target) {
     const bool by_hand = request.schedule.empty();
     form.packed = by_hand && !form.on_gpu;
     if (form.packed) {
-        const KnownShape shape = known_shape(request);
+        const KnownShape shape = known_shape(request, target);
         form.packed = fits_tiles(shape, choose_tiles(shape, tile_wishes(request, form.image_tasks), target));
     }
     const Extents size = extents(request);

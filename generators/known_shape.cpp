@@ -167,7 +167,8 @@ Func packed_taps(Func kernel, const KnownShape &shape, const KnownTiles &tiles) 
     Func taps("taps");
     Var lane("lane"), i("i"), j("j"), block("block");
     const Expr channel = min(block / shape.multiplier * tiles.lanes, shape.channels - tiles.lanes) + lane;
-    taps(lane, i, j, block) = kernel(block % shape.multiplier, channel, i, j);
+    const Expr multiplied = shape.spread > 1 ? channel % shape.spread : block % shape.multiplier;
+    taps(lane, i, j, block) = kernel(multiplied, channel / shape.spread, i, j);
     return taps;
 }
 
@@ -259,7 +260,16 @@ KnownStages known_shape(Func output, Func input, const KnownWeights &weights, co
         s.fills.push_back(part);
     };
     auto inside = [&](const Expr &x, const Expr &y) {
-        return from_memory(input(channel, x, unsafe_promise_clamped(y, 0, sizes.y.input - 1), s.n), shape.sums);
+        auto read = [&](const Expr &c) {
+            return from_memory(input(c, x, unsafe_promise_clamped(y, 0, sizes.y.input - 1), s.n), shape.sums);
+        };
+        if (shape.spread == 1) return read(channel);
+        // Each number of the image for the lanes that read it.
+        const Expr first = min(s.block * tiles.lanes, shape.channels - tiles.lanes) / shape.spread;
+        const int parts = tiles.lanes / shape.spread;
+        Expr value = read(first + parts - 1);
+        for (int part = parts - 2; part >= 0; part--) value = select(s.lane < (part + 1) * shape.spread, read(first + part), value);
+        return value;
     };
     auto tested = [&](const Expr &x, const Expr &y) { return padded_columns_stage(inside, x, y, sizes.x.input); };
     if (shape.channels_first) {

@@ -71,14 +71,10 @@ protected:
             const Expr before = size == 0 ? Expr(0) : simplify(zeros_before(size, kernel, stride, dilation));
             return sepconv::KnownAxis{size, extent(size, kernel, stride, dilation), kernel, stride, dilation, int(*as_const_int(before))};
         };
-        return {axis(width, kernel_width, stride_x, dilation_x),
-                axis(height, kernel_height, stride_y, dilation_y),
-                channels,
-                depth_multiplier,
-                filters,
-                channels_first,
-                type,
-                sums};
+        return sepconv::spread_multiplier(
+            {axis(width, kernel_width, stride_x, dilation_x), axis(height, kernel_height, stride_y, dilation_y), channels, depth_multiplier,
+             filters, channels_first, type, sums},
+            this->target);
     }
 
     sepconv::KnownTiles choose_tiles() const {

@@ -60,16 +60,15 @@ std::optional<PlaneChoice> choose_planes(const KnownShape &shape, const TileWish
     const bool direct =
         shape.image == shape.sums && !shape.x.has_border() && !shape.y.has_border() && shape.x.stride == 1 && width >= tiles.lanes;
 
-    // The depthwise stage: vectors of a row lie across cache lines, a large window's taps have no registers, and the copy is stored and
-    // loaded.
-    const double unaligned = shape.window() <= small_window || target.has_feature(Target::AVX512_Skylake) ? 1.3 : 2;
-    constexpr double copied = 2;
+    // The depthwise stage: vectors of a row lie across cache lines, a large window's taps have no registers, and a copied row begins and
+    // ends with zeros.
+    const double unaligned = shape.window() <= small_window ? 1.3 : 2.3;
+    constexpr double copied = 3, zeros = 2;
     auto depthwise_cost = [&](int rows) {
         const int band = std::min(rows, together), vectors = ceil_div(width, tiles.lanes);
         const double sums = static_cast<double>(ceil_div(rows, band) * band) * vectors * shape.window() * unaligned * shape.multiplier;
-        const double strip =
-            static_cast<double>(shape.y.span(rows)) * ceil_div(strip_pitch(shape, tiles.lanes), tiles.lanes) * shape.x.stride;
-        return shape.channels * (sums + (direct ? 0 : strip * copied));
+        const double copied_row = (ceil_div(strip_pitch(shape, tiles.lanes), tiles.lanes) + zeros) * shape.x.stride;
+        return shape.channels * (sums + (direct ? 0 : shape.y.span(rows) * copied_row * copied));
     };
 
     PlaneChoice best;

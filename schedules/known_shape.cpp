@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <limits>
 #include <map>
+#include <utility>
 
 #include "schedules/known_planes.h"
 #include "schedules/known_shape.h"
@@ -125,12 +126,14 @@ void choose_turns(KnownTiles &tiles, const KnownShape &shape) {
     for (int columns = 1; columns <= tiles.most_pixels; columns++) fit(columns, most_rows(columns));
 }
 
-// What turning costs beside the product of what is turned, in multiply-adds of vectors.
-double cost_of_turning(const KnownShape &shape, const KnownTiles &tiles) {
-    constexpr double input = 0.4, output = 0.8;
+// What the depthwise stage of a tile that is turned costs, and turning it, in multiply-adds of vectors.
+double cost_of_turned_stages(const KnownShape &shape, const KnownTiles &tiles) {
+    constexpr double waiting = 1.6, input = 0.4, output = 1;
     const double read = static_cast<double>(shape.y.span(ceil_div(shape.y.output, tiles.count))) * tiles.count * shape.x.input;
     const double pixels = static_cast<double>(shape.x.output) * shape.y.output;
-    return (read * shape.channels * input + pixels * shape.filters * output) / (tiles.tile_groups * tiles.filter_groups);
+    const double depthwise = pixels * ceil_div(shape.channels, tiles.lanes) * shape.multiplier * shape.window() * waiting;
+    return depthwise / tiles.tile_groups +
+           (read * shape.channels * input + pixels * shape.filters * output) / (tiles.tile_groups * tiles.filter_groups);
 }
 
 // A square to be turned: stored along one side, read along the other, which the compiler makes shuffles of registers of.
@@ -147,6 +150,17 @@ void schedule_square(Func square, int side, const LoopLevel &level, const KnownS
 }
 
 }  // namespace
+
+KnownShape spread_multiplier(KnownShape shape, const Target &target) {
+    const int natural = target.natural_vector_size(shape.sums), lanes = lanes_within(shape.depthwise_channels(), natural);
+    // A vector is put together of the image's numbers, each for `multiplier` lanes; of more than four this costs more than it is worth.
+    constexpr int most_parts = 4;
+    const bool narrow = 2 * shape.channels <= natural, parts = lanes % shape.multiplier == 0 && lanes / shape.multiplier <= most_parts;
+    if (shape.channels_first || shape.multiplier == 1 || !narrow || !parts) return shape;
+    shape.channels *= shape.multiplier;
+    std::swap(shape.spread, shape.multiplier);
+    return shape;
+}
 
 bool fits_tiles(const KnownShape &shape, const KnownTiles &tiles) {
     // Under a wide window, of which a tile reads far more than it has outputs, turning it is not worth its memory.
@@ -183,7 +197,7 @@ KnownTiles choose_tiles(const KnownShape &shape, const TileWishes &wishes, const
     const int panels = ceil_div(shape.filters, tiles.panel_width());
     // The depthwise stage beside the product; its multiplications wait more for what they load.
     const double depthwise = 1.6 * shape.window() / shape.filters;
-    double least = std::numeric_limits<double>::infinity();
+    double least = std::numeric_limits<double>::infinity(), product = 0;
     std::map<int, TileCost> costs;
     auto cost_of = [&](int count) -> const TileCost & {
         if (const auto known = costs.find(count); known != costs.end()) return known->second;
@@ -193,9 +207,10 @@ KnownTiles choose_tiles(const KnownShape &shape, const TileWishes &wishes, const
         const double large = ceil_div((low + 1) * width, rows) * block_cost(rows, tiles.vectors, target);
         return costs[count] = {cover.cost + budget.start, more == 0 ? 0 : large + budget.start, cover.runs};
     };
-    auto take = [&](double cost, int count, int tile_groups, int filter_groups) {
-        if (cost >= least) return;
-        least = cost;
+    // The product's cost, and the depthwise stage's beside it, of the thread that has most to do.
+    auto take = [&](double of_product, double of_depthwise, int count, int tile_groups, int filter_groups) {
+        if (of_product + of_depthwise >= least) return;
+        least = of_product + of_depthwise, product = of_product;
         tiles.count = count, tiles.tile_groups = tile_groups, tiles.filter_groups = filter_groups;
         tiles.runs = cost_of(count).runs;
     };
@@ -208,7 +223,8 @@ KnownTiles choose_tiles(const KnownShape &shape, const TileWishes &wishes, const
             if (asked > 0 && count != asked) continue;
             const TileCost &cost = cost_of(count);
             const int share = count / threads, large = std::max(0, ceil_div(height, threads) - height / count * share);
-            take((large * cost.large + (share - large) * cost.small) * (1 + depthwise), count, threads, 1);
+            const double all = large * cost.large + (share - large) * cost.small;
+            take(all, all * depthwise, count, threads, 1);
         }
         const int panels_of_group = ceil_div(panels, threads), groups = ceil_div(panels, panels_of_group);
         for (int count = fewest; groups > 1 && count <= std::max(most_tiles, fewest); count++) {
@@ -216,14 +232,14 @@ KnownTiles choose_tiles(const KnownShape &shape, const TileWishes &wishes, const
             const TileCost &cost = cost_of(count);
             const int large = height % count;
             const double all = large * cost.large + (count - large) * cost.small;
-            take(all * (static_cast<double>(panels_of_group) / panels + depthwise), count, 1, groups);
+            take(all * panels_of_group / panels, all * depthwise, count, 1, groups);
         }
     }
     tiles.together = wishes.together > 0 ? wishes.together : std::min(width, strip_of(width, target));
     tiles.pixel_pitch = pixel_pitch(width * ceil_div(height, tiles.count), tiles.lanes * shape.sums.bytes());
     choose_turns(tiles, shape);
     if (const auto planes = choose_planes(shape, wishes, target)) {
-        const double turned = least * panels * tiles.vectors * shape.depthwise_channels() + cost_of_turning(shape, tiles);
+        const double turned = product * panels * tiles.vectors * shape.depthwise_channels() + cost_of_turned_stages(shape, tiles);
         if (wishes.form == PlaneForm::planes || (wishes.form == PlaneForm::chosen && planes->cost < turned)) {
             tiles.planes = planes->tiles;
             tiles.count = planes->count, tiles.tile_groups = planes->tile_groups, tiles.filter_groups = 1;

@@ -26,6 +26,7 @@ struct KnownShape {
     bool channels_first;
     Halide::Type image = Halide::Float(32);  ///< of the input and the output
     Halide::Type sums = Halide::Float(32);   ///< of what is computed: the depthwise stage, the product, their weights
+    int spread = 1;                          ///< channels that read the same one of the image, by spread_multiplier
 
     /// Whether the image's size is.
     bool known() const { return !x.open() && !y.open(); }
@@ -34,6 +35,9 @@ struct KnownShape {
     /// Of an image whose size is known.
     double operations() const { return 2.0 * x.output * y.output * depthwise_channels() * (window() + static_cast<double>(filters)); }
 };
+
+/// Few channels, which leave most of a vector empty, become as many as the multiplier makes of them; `multiplier` is then 1.
+KnownShape spread_multiplier(KnownShape shape, const Halide::Target &target);
 
 /// Pixels of a tile that blocks of `rows` pixels cover; `pixels` 0: all of the tile, which then is the only run, or in an open tile as
 /// many as leave none over.
