@@ -92,11 +92,17 @@ public:
             scratch.dim(1).set_stride(pixel_stride);
             sepconv::schedule_depthwise_tile(scratch, sum, taps_over, {lane, x, y, multiplier, block}, lanes, together, kernel > 0,
                                              // An image whose channels fill half of the product's lanes is a single block.
-                                             strip || int(lanes) < int(pixel_stride), int(stride) > 1);
+                                             strip || int(lanes) < int(pixel_stride), apart(stride, kernel));
         }
     }
 
 private:
+    // With the 49 taps of the widest window the compiler spills in that order.
+    static bool apart(int stride, int kernel) {
+        constexpr int widest = 7;
+        return stride > 1 && kernel < widest;
+    }
+
     Var lane{"lane"}, x{"x"}, y{"y"}, c{"c"}, multiplier{"multiplier"}, block{"block"}, unused{"unused"};
     RDom taps_over;
     Func sum;

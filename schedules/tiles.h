@@ -19,7 +19,7 @@ void schedule_transposed_tile(Halide::Func from, Halide::Func to, Halide::Var i,
 
 /// The depthwise stage, dimensions (lane, x, y, multiplier, block): `together` neighbouring pixels in registers.
 /// @param one_by_one  the pixels of a block are neighbours; else other blocks lie between them
-/// @param apart  the outputs' windows lie a stride apart
+/// @param apart  the outputs' windows lie a stride apart: rows then come after the blocks
 void schedule_depthwise_tile(Halide::Func scratch, Halide::Func sum, Halide::RDom taps, const std::vector<Halide::Var> &dimensions,
                              int lanes, int together, bool window_known, bool one_by_one, bool apart);
 
