@@ -81,7 +81,7 @@ private:
     void add(const RDom &at, const Expr &column, int phase, const Expr &row, const Expr &value) {
         const Expr place = unsafe_promise_clamped(row, 0, height_ - 1);
         s_.strip(column, phase, place, s_.c, s_.tile, s_.n) = value;
-        s_.copies.push_back({at});
+        s_.copies.push_back(at);
     }
 
     void zero_rows() {

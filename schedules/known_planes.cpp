@@ -37,6 +37,12 @@ int strip_pitch(const KnownShape &shape, int lanes) {
     return std::max(shape.x.output, lanes) + (shape.x.kernel - 1) * shape.x.dilation / shape.x.stride;
 }
 
+// What a tile of some rows reads of a channel, in bytes; more than an int may hold under a wide window.
+double strip_bytes(const KnownShape &shape, int lanes, int rows) {
+    auto span = [](double outputs, const KnownAxis &axis) { return (outputs - 1) * axis.stride + (axis.kernel - 1.0) * axis.dilation + 1; };
+    return span(std::max(shape.x.output, lanes), shape.x) * span(rows, shape.y) * shape.sums.bytes();
+}
+
 int strip_channels(const KnownShape &shape, int strip) {
     // More would leave the first-level cache too far behind; fewer are read before the last of them is written.
     constexpr int most = 6 << 10;
@@ -55,6 +61,9 @@ std::optional<PlaneChoice> choose_planes(const KnownShape &shape, const TileWish
     tiles.lanes = target.natural_vector_size(shape.sums);
     const int width = shape.x.output, height = shape.y.output, steps = shape.depthwise_channels(), bytes = shape.sums.bytes();
     if (tiles.lanes == 1 || width * height < tiles.lanes) return {};
+    // Under a wide window, of which a tile reads far more than it has outputs, the strip is not worth its memory.
+    constexpr double most_strip_bytes = 1 << 20;
+    if (strip_bytes(shape, tiles.lanes, 1) > most_strip_bytes) return {};
     constexpr int small_window = 9;
     const int together = registers(target).count >= 32 || shape.window() <= small_window ? 4 : 2;
     const bool direct =
@@ -81,6 +90,7 @@ std::optional<PlaneChoice> choose_planes(const KnownShape &shape, const TileWish
         const int first = ceil_div(fewest, groups) * groups, last = asked > 0 ? first : std::min(height, std::max(4 * fewest + 3, first));
         for (int count = first; count <= last; count += groups) {
             const int low = height / count, high = ceil_div(height, count);
+            if (strip_bytes(shape, tiles.lanes, high) > most_strip_bytes) continue;
             const int share = count / groups, highs = high == low ? share : std::max(0, ceil_div(height, groups) - low * share);
             for (int vectors = 1; vectors <= 4; vectors++) {
                 if (wishes.vectors > 0 && vectors != wishes.vectors) continue;
@@ -191,13 +201,15 @@ void schedule_known_planes(Func output, const PlaneStages &s, const KnownShape &
     if (shape.window() <= unrolled_window) sum.update().unroll(s.window.x).unroll(s.window.y);
 
     if (Func strip = s.strip; strip.defined()) {
+        if (strip_bytes(shape, cut.lanes, ceil_div(shape.y.output, tiles.count)) * cut.strip_channels <= most_stack_bytes) {
+            strip.store_in(MemoryType::Stack);
+        }
         strip.compute_at(LoopLevel(scratch, channels))
-            .store_in(MemoryType::Stack)
             .bound_extent(s.c, cut.strip_channels)
             .bound_extent(s.tile, 1)
             .bound_storage(s.x, cut.strip_pitch);
         for (std::size_t i = 0; i < s.copies.size(); i++) {
-            const RDom &at = s.copies[i].at;
+            const RDom &at = s.copies[i];
             strip.update(static_cast<int>(i))
                 .allow_race_conditions()
                 .reorder(at.x, at.y, at.z, s.c, s.tile, s.n)

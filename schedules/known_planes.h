@@ -17,18 +17,14 @@ std::optional<PlaneChoice> choose_planes(const KnownShape &shape, const TileWish
 
 /// The stages as generators/known_planes.cpp defines them.
 struct PlaneStages {
-    struct Copy {
-        Halide::RDom at;  ///< place in a vector, vector of a row, row
-    };
-
-    Halide::Func taps, panels, bias;  ///< packed weights; undefined where they are given packed
-    Halide::Func strip;               ///< a channel's rows with their border; undefined where the image is read as it lies
-    std::vector<Copy> copies;         ///< its updates
-    Halide::Func sum, scratch;        ///< of the depthwise stage: a vector and some rows, and the tile
-    Halide::RDom window, columns;     ///< columns: place in a vector, row of a band, vector of a row, band
-    Halide::Func staged;              ///< the weights of a block's filters
-    Halide::Func accumulated;         ///< a block of the product
-    Halide::RDom steps;               ///< of its reduction
+    Halide::Func taps, panels, bias;   ///< packed weights; undefined where they are given packed
+    Halide::Func strip;                ///< a channel's rows with their border; undefined where the image is read as it lies
+    std::vector<Halide::RDom> copies;  ///< its updates: place in a vector, vector of a row, row
+    Halide::Func sum, scratch;         ///< of the depthwise stage: a vector and some rows, and the tile
+    Halide::RDom window, columns;      ///< columns: place in a vector, row of a band, vector of a row, band
+    Halide::Func staged;               ///< the weights of a block's filters
+    Halide::Func accumulated;          ///< a block of the product
+    Halide::RDom steps;                ///< of its reduction
     /// Pixel and filter of a block; panel, block, and the row that blocks stay in, in this order or the first of them last; tile, group of
     /// threads.
     Halide::RDom blocks;
