@@ -1,5 +1,5 @@
-// The depthwise stage over a tile: reads the image (inside) or a padded strip, writes the scratch that the product reads. Every size
-// is open; a generator parameter above zero promises a value and lets the compiler share loads between neighbouring outputs.
+// The depthwise stage over a tile: reads the image or a padded strip, writes the scratch that the product reads. Every size is open; a
+// generator parameter above zero promises a value and lets the compiler share loads between neighbouring outputs.
 #include "Halide.h"
 #include "schedules/tiles.h"
 #include "stages.h"
@@ -23,11 +23,14 @@ public:
     GeneratorParam<int> dilation{"dilation", 0};
     /// Whether `padded` is a strip, whose pixels lie `lanes` apart, or the image. channels_last only.
     GeneratorParam<bool> strip{"strip", false};
+    /// Whether the outputs' windows may reach beyond the image, where they read zeros. channels_last, from the image, with a window and a
+    /// stride that are promised and without a dilation; at least `together` outputs in a row.
+    GeneratorParam<bool> border{"border", false};
     /// Outputs whose accumulators are in registers together: neighbours along the row, or for channels_first rows.
     GeneratorParam<int> together{"together", 1};
 
-    /// channels_last: (lane, x, y, block). channels_first: (x, phase, y, c), where column stride·x + phase of the padded image is at (x,
-    /// phase).
+    /// channels_last: (lane, x, y, block), from where the first output's window begins; with `border` the image's columns and rows, so
+    /// counted. channels_first: (x, phase, y, c), where column stride·x + phase of the padded image is at (x, phase).
     Input<Buffer<void, 4>> padded{"padded"};
     /// channels_last: (lane, i, j, multiplier, block), i along the row. channels_first: (i, j, multiplier, c, 0).
     Input<Buffer<void, 5>> taps{"taps"};
@@ -57,6 +60,12 @@ public:
             auto tap = [&](const Expr &i, const Expr &j) { return taps(i, j, multiplier, c, 0); };
             sum = sepconv::depthwise_stage({x, y, multiplier, c}, x, y, window, taps_over, image, tap, sepconv::keep_order(target));
             scratch(x, y, multiplier, c, unused) = sum(x, y, multiplier, c);
+        } else if (border) {
+            scratch(lane, x, y, multiplier, block) = undef(type);
+            // Of a window no more than half lies beside the image.
+            for (int left = 0; left <= kernel / 2; left++) {
+                for (int right = 0; right <= kernel / 2; right++) fill_strips(window, left, right);
+            }
         } else {
             auto image = [&](const Expr &column, const Expr &row) { return padded(lane, column, row, block); };
             auto tap = [&](const Expr &i, const Expr &j) { return taps(lane, i, j, multiplier, block); };
@@ -68,7 +77,7 @@ public:
 
     void schedule() {
         for (int i = 0; i < 4; i++) {
-            padded.dim(i).set_min(0);
+            if (!border || i == 0 || i == 3) padded.dim(i).set_min(0);
         }
         for (int i = 0; i < 5; i++) {
             taps.dim(i).set_min(0);
@@ -90,6 +99,13 @@ public:
             if (kernel > 0) taps.dim(2).set_stride(int(lanes) * int(kernel));
             scratch.dim(0).set_extent(lanes);
             scratch.dim(1).set_stride(pixel_stride);
+            // Taller windows share more of their rows with those of the next row.
+            const bool rows_together = kernel > 3;
+            for (std::size_t i = 0; i < fills.size(); i++) {
+                sepconv::schedule_depthwise_fill(scratch, static_cast<int>(i), fills[i], {lane, x, y, strip_of_row, multiplier, block},
+                                                 lanes, together, rows_together);
+            }
+            if (border) return;
             sepconv::schedule_depthwise_tile(scratch, sum, taps_over, {lane, x, y, multiplier, block}, lanes, together, kernel > 0,
                                              // An image whose channels fill half of the product's lanes is a single block.
                                              strip || int(lanes) < int(pixel_stride), apart(stride, kernel));
@@ -103,9 +119,40 @@ private:
         return stride > 1 && kernel < widest;
     }
 
+    // Fills the strips of `together` outputs of which so many of the columns that they read lie left and right of the image. These columns
+    // are known then and left out. Rows beside the image are left out by one test for all outputs of a strip.
+    void fill_strips(const sepconv::Window &window, int left, int right) {
+        const Expr width = scratch.dim(1).extent(), height = scratch.dim(2).extent();
+        const int outputs = together, span = (outputs - 1) * stride + kernel;
+        const Expr first_column = padded.dim(1).min(), last_column = padded.dim(1).max();
+        const Expr first_row = padded.dim(2).min(), last_row = padded.dim(2).max();
+        // The last strip moves back to end with the row.
+        auto first_of = [&](const Expr &strip) { return min(strip * outputs, width - outputs); };
+        sepconv::DepthwiseFill fill;
+        fill.taps = RDom(0, kernel, 0, kernel, "taps_over");
+        const Expr row = y * stride + fill.taps.y;
+        fill.taps.where(row >= first_row && row <= last_row);
+        auto image = [&](const Expr &column, const Expr &row) {
+            const Expr inside = unsafe_promise_clamped(first_of(strip_of_row) * stride + column, first_column, last_column);
+            const Expr value = padded(lane, inside, unsafe_promise_clamped(row, first_row, last_row), block);
+            return select(column >= left && column < span - right, value, cast(value.type(), 0));
+        };
+        auto tap = [&](const Expr &i, const Expr &j) { return taps(lane, i, j, multiplier, block); };
+        fill.sum = sepconv::depthwise_stage({lane, x, y, strip_of_row, multiplier, block}, x, y, window, fill.taps, image, tap,
+                                            sepconv::keep_order(target));
+        fill.outputs = RDom(0, outputs, 0, (width + outputs - 1) / outputs, 0, height, "outputs");
+        const RDom &at = fill.outputs;
+        const Expr first = first_of(at.y) * stride;
+        fill.outputs.where(max(first_column - first, 0) == left && max(first + span - 1 - last_column, 0) == right);
+        scratch(lane, first_of(at.y) + at.x, at.z, multiplier, block) = fill.sum(lane, at.x, at.z, at.y, multiplier, block);
+        fills.push_back(fill);
+    }
+
     Var lane{"lane"}, x{"x"}, y{"y"}, c{"c"}, multiplier{"multiplier"}, block{"block"}, unused{"unused"};
     RDom taps_over;
     Func sum;
+    Var strip_of_row{"strip_of_row"};
+    std::vector<sepconv::DepthwiseFill> fills;
 };
 
 }  // namespace

@@ -29,11 +29,13 @@ std::vector<Function> functions(const Plan &plan) {
         }
         list.push_back({stage, row->name, row->covers, std::move(why)});
     };
-    add("padded", plan.padded_dense, "copies each tile with its border, where it may read a little further");
-    add("padded", plan.padded,
-        plan.padded_dense != nullptr ? "copies the last columns"
-        : plan.direct                ? "copies the border; the inside is read where it lies"
-                                     : "copies each tile with its border");
+    if (!plan.bordered) {
+        add("padded", plan.padded_dense, "copies each tile with its border, where it may read a little further");
+        add("padded", plan.padded,
+            plan.padded_dense != nullptr ? "copies the last columns"
+            : plan.direct                ? "copies the border; the inside is read where it lies"
+                                         : "copies each tile with its border");
+    }
     if (!plan.direct) add("copied", plan.copied, "copies each channel's rows into their border");
     add("transposed", plan.turned, "turns tiles to channels_last and back, which costs less than what planes of this size leave unused");
     add("transposed", plan.turned_single, "where fewer columns or channels are left than a block has");
@@ -41,11 +43,11 @@ std::vector<Function> functions(const Plan &plan) {
     const bool first = plan.planes();
     const bool whole =
         (first ? plan.tile_height >= plan.depthwise->params.together : plan.tile_width >= plan.depthwise_strip->params.together);
-    if (first ? whole : plan.direct) add("depthwise", plan.depthwise, why_depthwise(plan, *plan.depthwise));
-    if (!first && whole) {
+    if (first ? whole : plan.direct || plan.bordered) add("depthwise", plan.depthwise, why_depthwise(plan, *plan.depthwise));
+    if (!first && whole && !plan.bordered) {
         add("depthwise", plan.depthwise_strip, plan.direct ? "for rows at the border" : why_depthwise(plan, *plan.depthwise_strip));
     }
-    if (!whole || plan.direct) {
+    if ((!whole || plan.direct) && !plan.bordered) {
         add("depthwise", plan.depthwise_single, whole ? "for edges that are narrower" : "the tile is smaller than the wide row needs");
     }
     for (const auto &cover : plan.covers) {
@@ -109,7 +111,7 @@ std::string explain(const Plan &plan, const LayerConfig &config, const PackedWei
         all["packed_weight_bytes"] = weights;
         all["tasks"] = plan.tasks;
         all["pixels_flattened"] = plan.flat;
-        all["inside_read_in_place"] = plan.direct;
+        all["inside_read_in_place"] = plan.direct || plan.bordered;
         all["activation"] = epilogue_words(plan, config);
         return all.dump(2) + "\n";
     }

@@ -167,9 +167,11 @@ constexpr int turned_lanes = 4;
 std::int64_t bytes_of(Dtype type) { return type == Dtype::float16 ? 2 : 4; }
 
 // Values of scratch in a third of the cache that a core has for itself; less makes the product read its panels more often, more evicts
-// them.
+// them. Of a cache of 2 MiB half of that: on an Emerald Rapids layers take 1.3 % less in the geometric mean, 56×56 144→32 with stride 2
+// 10 %.
 std::int64_t scratch_budget(const BuiltTarget &target) {
-    return std::max<std::int64_t>(1, private_cache_bytes() * 3 / 10 / bytes_of(target.type));
+    constexpr std::int64_t most = 300 << 10;
+    return std::max<std::int64_t>(1, std::min(private_cache_bytes() * 3 / 10, most) / bytes_of(target.type));
 }
 
 // channels_first: whether turning tiles costs less than what vectors of pixels leave unused, both in multiply-adds for each output pixel.
@@ -334,21 +336,25 @@ Plan make_plan(const LayerConfig &config, const PackedWeights &packed, const Bui
             plan.padded_dense =
                 find_row(target, Stage::padded, config.dtype, target.type, {.dense = true, .lanes = depthwise_lanes, .narrow = true});
         }
-        // Long rows and strides read the inside where it lies: the copy would cost more than the test that it saves. The borders of a
+        const RowParams &p = plan.depthwise->params;
+        plan.bordered = !converts && !packed.blocks.narrow && p.border && plan.x.output / plan.tiles_x >= p.together;
+        // Other long rows and strides read the inside where it lies: the copy would cost more than the test that it saves. The borders of a
         // dilation are wide, and a window of seven columns reads the strip so often that its copy pays.
         constexpr std::int64_t long_row = 48, wide_window = 7;
         const bool long_rows = plan.x.output >= long_row && plan.x.dilation == 1 && plan.x.taps < wide_window;
-        plan.direct = !converts && !packed.blocks.narrow && inside > 0 && (no_border || plan.x.stride > 1 || long_rows);
+        plan.direct = !converts && !packed.blocks.narrow && !p.border && inside > 0 && (no_border || plan.x.stride > 1 || long_rows);
         // The function takes the channels of a few pixels a vector at a time; memory likes longer runs. From a cache nearer than that it
         // does not matter. What the system calls the size of the shared cache says little about a core's part of it.
         constexpr std::int64_t far_bytes = 12 << 20;
         const std::int64_t image_bytes =
             (plan.x.input * plan.y.input * plan.channels + plan.x.output * plan.y.output * plan.filters) * bytes_of(config.dtype);
-        plan.fetch_ahead = plan.direct && (image_bytes > far_bytes || plan.y.step > 1);
+        plan.fetch_ahead = (plan.direct || plan.bordered) && (image_bytes > far_bytes || plan.y.step > 1);
     }
     const std::int64_t span_y = plan.y.span(plan.tile_height);
     std::int64_t strip = 0;
-    if (planes) {
+    if (plan.bordered) {
+        // No tile needs one.
+    } else if (planes) {
         const std::int64_t columns = std::max(plan.tile_width, lanes);
         const std::int64_t pitch = plan.x.stride == 1 ? plan.x.span(columns) : columns + (plan.x.taps - 1) / plan.x.stride;
         strip = pitch * plan.x.stride * span_y;
@@ -360,7 +366,7 @@ Plan make_plan(const LayerConfig &config, const PackedWeights &packed, const Bui
     // A few blocks at once, so that the copy reads whole lines of neighbours; more would leave the first-level cache too far behind: with
     // 12 << 10 values layers of 14×14 and 7×7 take 4 to 6 % longer on an Emerald Rapids.
     const std::int64_t strip_budget = planes ? 6 << 10 : 4 << 10;
-    plan.strip_blocks = std::clamp<std::int64_t>(strip_budget / strip, 1, blocks);
+    plan.strip_blocks = std::clamp<std::int64_t>(strip_budget / std::max<std::int64_t>(strip, 1), 1, blocks);
     const std::int64_t tile_pixels = plan.tile_width * plan.tile_height;
     if (plan.transposed) {
         // The product of a panel takes the strip's place.

@@ -78,7 +78,8 @@ struct Plan {
     const Row *depthwise_strip = nullptr;   ///< channels_last: from a strip
     const Row *depthwise_single = nullptr;  ///< one pixel (planes: row) together, for what is smaller; from a strip
     bool direct = false;                    ///< the inside is read from the image, only the border from a strip
-    bool fetch_ahead = false;               ///< with `direct`: a few rows are fetched into the cache before they are read
+    bool bordered = false;                  ///< everything is read from the image; channels_last only
+    bool fetch_ahead = false;               ///< from the image: a few rows are fetched into the cache before they are read
     std::int64_t strip_blocks = 1;          ///< channel blocks (planes: channels) in a strip
 
     // The product, by panel run (planes: by group of filters) and by the pixels that it covers at once: those of a larger tile or of a

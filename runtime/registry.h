@@ -27,6 +27,7 @@ using MovedFunction = int (*)(halide_buffer_t *from, halide_buffer_t *to);
 /// Generator parameters of a row, in alphabetical order; those that its stage does not have keep these values.
 struct RowParams {
     const char *activation = "";
+    bool border = false;
     bool channels_first = false;
     bool dense = false;
     int dilation = 0;

@@ -141,8 +141,26 @@ private:
 
     // ---- depthwise, channels_last: scratch (lane, pixel, multiplier, block)
 
+    // What the windows of a rectangle of outputs read: columns and rows (of a phase of a dilation), of which some lie in the image; where
+    // these begin.
+    struct Reach {
+        std::int64_t width, height;
+        Border x, y;
+        const In *image;
+    };
+
+    Reach reach_of(const Tile &tile, std::int64_t x0, std::int64_t x1, std::int64_t y0, std::int64_t y1) const {
+        const std::int64_t width = plan_.x.span(x1 - x0), height = plan_.y.span(y1 - y0), step = plan_.y.step;
+        const std::int64_t column = plan_.x.position(0, tile.x + x0), row = plan_.y.position(tile.phase, tile.y + y0);
+        const Border x(column, width, 1, plan_.x.input), y(row, height, step, plan_.y.input);
+        const In *image = input_.data + tile.image * input_.strides[0];
+        if (x.inside > 0 && y.inside > 0) image += (row + y.before * step) * in_y_ + (column + x.before) * in_x_;
+        return {width, height, x, y, image};
+    }
+
     void depthwise_channels_last(const Tile &tile, const Share &blocks, Value *scratch, Value *strip) const {
         const Axis &x = plan_.x, &y = plan_.y;
+        if (plan_.bordered) return from_image(tile, blocks, 0, tile.width, 0, tile.height, scratch);
         if (!plan_.direct) return from_strip(tile, blocks, 0, tile.width, 0, tile.height, scratch, strip);
         // The outputs whose taps all lie in the image.
         auto inside = [](const Axis &axis, std::int64_t phase, std::int64_t start, std::int64_t count, std::int64_t &begin,
@@ -160,42 +178,45 @@ private:
         }
         from_strip(tile, blocks, 0, tile.width, 0, y0, scratch, strip);
         from_strip(tile, blocks, 0, x0, y0, y1, scratch, strip);
-        if (plan_.fetch_ahead) {
-            // As many rows as the function takes together, so that they are still there when it comes to them.
-            constexpr std::int64_t band = 4;
-            std::int64_t fetched = 0;
-            for (std::int64_t row = y0; row < y1; row += band) {
-                const std::int64_t end = std::min(row + band, y1), span = (row - y0) * y.stride_in_phase() + y.span(end - row);
-                fetch_rows(tile, x0, x1, y0, fetched, span);
-                fetched = span;
-                from_image(tile, blocks, x0, x1, row, end, scratch);
-            }
-        } else {
-            from_image(tile, blocks, x0, x1, y0, y1, scratch);
-        }
+        from_image(tile, blocks, x0, x1, y0, y1, scratch);
         from_strip(tile, blocks, x1, tile.width, y0, y1, scratch, strip);
         from_strip(tile, blocks, 0, tile.width, y1, tile.height, scratch, strip);
     }
 
-    // The rows [begin, end) that outputs from (x0, y0) on read, in the order of memory.
-    void fetch_rows(const Tile &tile, std::int64_t x0, std::int64_t x1, std::int64_t y0, std::int64_t begin, std::int64_t end) const {
+    void from_image(const Tile &tile, const Share &blocks, std::int64_t x0, std::int64_t x1, std::int64_t y0, std::int64_t y1,
+                    Value *scratch) const {
+        if (!plan_.fetch_ahead) return read_image(tile, blocks, reach_of(tile, x0, x1, y0, y1), x0, x1, y0, y1, scratch);
+        // As many rows as the function takes together, so that they are still there when it comes to them.
+        constexpr std::int64_t band = 4;
+        std::int64_t fetched = 0;  // rows from what the output at y0 reads first
+        for (std::int64_t y = y0; y < y1; y += band) {
+            const std::int64_t end = std::min(y + band, y1), first = (y - y0) * plan_.y.stride_in_phase();
+            const Reach reach = reach_of(tile, x0, x1, y, end);
+            fetch_rows(reach, std::max<std::int64_t>(fetched - first - reach.y.before, 0));
+            fetched = first + reach.y.before + reach.y.inside;
+            read_image(tile, blocks, reach, x0, x1, y, end, scratch);
+        }
+    }
+
+    // The rows from `begin` on that lie in the image, in the order of memory.
+    void fetch_rows(const Reach &reach, std::int64_t begin) const {
         constexpr std::int64_t line = 64 / sizeof(In);
-        const std::int64_t length = (plan_.x.span(x1 - x0) - 1) * in_x_ + plan_.channels;
-        for (std::int64_t row = begin; row < end; row++) {
-            const In *values = pixel_at(tile, x0, y0) + row * in_y_ * plan_.y.step;
+        const std::int64_t length = (reach.x.inside - 1) * in_x_ + plan_.channels;
+        for (std::int64_t row = begin; row < reach.y.inside; row++) {
+            const In *values = reach.image + row * in_y_ * plan_.y.step;
             // Read and not only prefetched: GCC 12 takes a function that does nothing but prefetch for one that does nothing.
             for (std::int64_t i = 0; i < length; i += line) static_cast<void>(reinterpret_cast<const volatile char *>(values + i)[0]);
         }
     }
 
-    void from_image(const Tile &tile, const Share &blocks, std::int64_t x0, std::int64_t x1, std::int64_t y0, std::int64_t y1,
-                    Value *scratch) const {
+    void read_image(const Tile &tile, const Share &blocks, const Reach &reach, std::int64_t x0, std::int64_t x1, std::int64_t y0,
+                    std::int64_t y1, Value *scratch) const {
         const std::int64_t lanes = packed_.blocks.lanes, end = blocks.first + blocks.count, whole = std::min(plan_.channels / lanes, end);
-        const In *pixel = pixel_at(tile, x0, y0);
-        const std::int64_t width = plan_.x.span(x1 - x0), height = plan_.y.span(y1 - y0), row = in_y_ * plan_.y.step;
         auto run = [&](std::int64_t block, std::int64_t count) {
-            Buffer<4> padded(pixel + packed_.blocks.first_of(block, plan_.channels));
-            padded.dim(0, lanes, 1).dim(1, width, in_x_).dim(2, height, row).dim(3, count, lanes);
+            Buffer<4> padded(reach.image + packed_.blocks.first_of(block, plan_.channels));
+            padded.dim(0, lanes, 1).dim(1, reach.x.inside, in_x_).dim(2, reach.y.inside, in_y_ * plan_.y.step).dim(3, count, lanes);
+            padded.dimensions[1].min = static_cast<std::int32_t>(reach.x.before);
+            padded.dimensions[2].min = static_cast<std::int32_t>(reach.y.before);
             call_depthwise(*plan_.depthwise, tile, padded, block, count, x0, x1, y0, y1, scratch);
         };
         if (whole > blocks.first) run(blocks.first, whole - blocks.first);
@@ -205,13 +226,8 @@ private:
     void from_strip(const Tile &tile, const Share &blocks, std::int64_t x0, std::int64_t x1, std::int64_t y0, std::int64_t y1,
                     Value *scratch, Value *strip) const {
         if (x0 >= x1 || y0 >= y1) return;
-        const std::int64_t lanes = packed_.blocks.lanes, width = plan_.x.span(x1 - x0), height = plan_.y.span(y1 - y0);
-        const std::int64_t step = plan_.y.step, column = plan_.x.position(0, tile.x + x0), row = plan_.y.position(tile.phase, tile.y + y0);
-        const Border border_x(column, width, 1, plan_.x.input), border_y(row, height, step, plan_.y.input);
-        const In *image = input_.data + tile.image * input_.strides[0];
-        if (border_x.inside > 0 && border_y.inside > 0) {
-            image += (row + border_y.before * step) * in_y_ + (column + border_x.before) * in_x_;
-        }
+        const auto [width, height, border_x, border_y, image] = reach_of(tile, x0, x1, y0, y1);
+        const std::int64_t lanes = packed_.blocks.lanes, step = plan_.y.step;
         const std::int64_t end = blocks.first + blocks.count;
         for (std::int64_t block = blocks.first; block < end; block += plan_.strip_blocks) {
             const std::int64_t count = std::min(plan_.strip_blocks, end - block), first = block * lanes;
@@ -231,11 +247,11 @@ private:
                 pixels.dim(1, border_x.inside - from, in_x_);
                 copy_padded(*plan_.padded, pixels, shifted ? lanes : channels, {0, border_x.inside - from}, {0, border_y.inside}, inside);
             };
-            const std::int64_t dense =
-                packed_.blocks.narrow && in_x_ == plan_.channels
-                    ? std::clamp<std::int64_t>(plan_.x.input - ceil_div(lanes, channels) + 1 - (column + border_x.before), 0,
-                                               border_x.inside)
-                    : 0;
+            const std::int64_t dense = packed_.blocks.narrow && in_x_ == plan_.channels
+                                           ? std::clamp<std::int64_t>(plan_.x.input - ceil_div(lanes, channels) + 1 -
+                                                                          (plan_.x.position(0, tile.x + x0) + border_x.before),
+                                                                      0, border_x.inside)
+                                           : 0;
             if (block != blocks.first) {
                 rest(0);
             } else if (dense > 0) {
@@ -275,20 +291,17 @@ private:
     // ---- channels_first by way of channels_last
 
     void depthwise_transposed(const Tile &tile, const Share &blocks, Value *scratch, Value *strip) const {
-        const std::int64_t lanes = packed_.blocks.lanes, width = plan_.x.span(tile.width), height = plan_.y.span(tile.height);
-        const std::int64_t step = plan_.y.step, column = plan_.x.position(0, tile.x), row = plan_.y.position(tile.phase, tile.y);
-        const Border border_x(column, width, 1, plan_.x.input), border_y(row, height, step, plan_.y.input);
-        const In *image = input_.data + tile.image * input_.strides[0];
+        const auto [width, height, border_x, border_y, image] = reach_of(tile, 0, tile.width, 0, tile.height);
+        const std::int64_t lanes = packed_.blocks.lanes;
         const Row &function = tile.width >= plan_.depthwise_strip->params.together ? *plan_.depthwise_strip : *plan_.depthwise_single;
         // The border stays zero from one block of channels to the next.
         std::fill_n(strip, lanes * width * height, Value());
         for (std::int64_t block = blocks.first; block < blocks.first + blocks.count; block++) {
             const std::int64_t first = packed_.blocks.first_of(block, plan_.channels);
             if (border_x.inside > 0 && border_y.inside > 0) {
-                turn<In>(
-                    {image + first * in_c_ + (row + border_y.before * step) * in_y_ + column + border_x.before, in_c_, 1, in_y_ * step},
-                    {strip + (border_y.before * width + border_x.before) * lanes, 1, lanes, lanes * width}, std::min(lanes, plan_.channels),
-                    border_x.inside, border_y.inside, *plan_.turned, *plan_.turned_single);
+                turn<In>({image + first * in_c_, in_c_, 1, in_y_ * plan_.y.step},
+                         {strip + (border_y.before * width + border_x.before) * lanes, 1, lanes, lanes * width},
+                         std::min(lanes, plan_.channels), border_x.inside, border_y.inside, *plan_.turned, *plan_.turned_single);
             }
             Buffer<4> padded(strip);
             padded.dim(0, lanes, 1).dim(1, width, lanes).dim(2, height, lanes * width).dim(3, 1, lanes * width * height);
@@ -441,11 +454,6 @@ private:
         row.depthwise(padded, taps, static_cast<int>(plan_.x.stride_in_phase()), static_cast<int>(plan_.y.stride_in_phase()),
                       static_cast<int>(plan_.x.dilation_in_phase()), static_cast<int>(plan_.y.dilation_in_phase()),
                       static_cast<int>(plan_.x.taps), static_cast<int>(plan_.y.taps), out);
-    }
-
-    const In *pixel_at(const Tile &tile, std::int64_t x, std::int64_t y) const {
-        return input_.data + tile.image * input_.strides[0] + plan_.y.position(tile.phase, tile.y + y) * in_y_ +
-               plan_.x.position(0, tile.x + x) * in_x_;
     }
 
     // ---- the product

@@ -35,6 +35,14 @@ void schedule_transposed_tile(Func from, Func to, Var i, Var j, int lanes) {
     block.compute_at(to, io).store_in(MemoryType::Stack).vectorize(dimensions[0]).unroll(dimensions[2]);
 }
 
+namespace {
+
+// In the image, other channels lie between the pixels of a block: all blocks of a few pixels come before the next pixels, so that memory
+// is read in its order, and a few rows together, so that a line is read once for all of them.
+constexpr int rows_of_band = 4;
+
+}  // namespace
+
 void schedule_depthwise_tile(Func scratch, Func sum, RDom taps, const std::vector<Var> &dimensions, int lanes, int together,
                              bool window_known, bool one_by_one, bool apart) {
     const Var lane = dimensions[0], x = dimensions[1], y = dimensions[2], multiplier = dimensions[3], block = dimensions[4];
@@ -48,10 +56,7 @@ void schedule_depthwise_tile(Func scratch, Func sum, RDom taps, const std::vecto
         scratch.reorder(lane, inner, outer, y, multiplier, block);
         sum.compute_at(scratch, outer);
     } else {
-        // In the image, other channels lie between the pixels of a block: all blocks of a few pixels come before the next pixels, so
-        // that memory is read in its order, and a few rows together, so that a line is read once for all of them.
-        constexpr int rows = 4;
-        scratch.split(y, band, row, rows, TailStrategy::GuardWithIf);
+        scratch.split(y, band, row, rows_of_band, TailStrategy::GuardWithIf);
         if (apart) {
             // Rows that share few of their inputs come after the blocks: what those rows read of one block falls into few sets of the cache
             // where its pixels lie a power of two apart.
@@ -67,6 +72,41 @@ void schedule_depthwise_tile(Func scratch, Func sum, RDom taps, const std::vecto
     if (window_known) {
         sum.update().unroll(taps.x).unroll(taps.y);
     }
+}
+
+void schedule_depthwise_fill(Func scratch, int update, const DepthwiseFill &fill, const std::vector<Var> &dimensions, int lanes,
+                             int together, bool rows_together) {
+    const Var lane = dimensions[0], x = dimensions[1], y = dimensions[2], strip = dimensions[3], multiplier = dimensions[4],
+              block = dimensions[5];
+    const RDom &at = fill.outputs;
+    RVar band("band"), row("row");
+    Func sum = fill.sum;
+    // The tests for the image's edges are for a whole strip or a row of the window: no loop needs versions of its own for them.
+    Stage stage = scratch.bound(lane, 0, lanes).update(update).never_partition_all();
+    stage.split(at.z, band, row, rows_of_band, TailStrategy::GuardWithIf).vectorize(lane).unroll(at.x);
+    if (rows_together) {
+        stage.reorder(lane, at.x, row, block, at.y, band, multiplier);
+        sum.compute_at(scratch, row);
+    } else {
+        stage.reorder(lane, at.x, block, row, at.y, band, multiplier);
+        sum.compute_at(scratch, block);
+    }
+    sum.store_in(MemoryType::Stack)
+        .bound_extent(lane, lanes)
+        .bound_extent(x, together)
+        .bound_extent(y, 1)
+        .bound_extent(strip, 1)
+        .bound_extent(multiplier, 1)
+        .bound_extent(block, 1)
+        .vectorize(lane)
+        .unroll(x);
+    sum.update()
+        .never_partition_all()
+        .reorder(lane, x, fill.taps.x, fill.taps.y)
+        .vectorize(lane)
+        .unroll(x)
+        .unroll(fill.taps.x)
+        .unroll(fill.taps.y);
 }
 
 void schedule_depthwise_tile_channels_first(Func scratch, Func sum, RDom taps, const std::vector<Var> &dimensions, int lanes, int together,

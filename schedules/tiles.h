@@ -23,6 +23,19 @@ void schedule_transposed_tile(Halide::Func from, Halide::Func to, Halide::Var i,
 void schedule_depthwise_tile(Halide::Func scratch, Halide::Func sum, Halide::RDom taps, const std::vector<Halide::Var> &dimensions,
                              int lanes, int together, bool window_known, bool one_by_one, bool apart);
 
+/// A part of the depthwise stage, as an update of the scratch.
+struct DepthwiseFill {
+    Halide::Func sum;      // (lane, x, y, strip, multiplier, block), x within the strip
+    Halide::RDom taps;     // the window's columns and rows
+    Halide::RDom outputs;  // of a strip, the strips of a row, rows
+};
+
+/// The same where the stage has parts, one for each place of a strip beside the image's edges; dimensions (lane, x, y, strip, multiplier,
+/// block).
+/// @param rows_together  a few rows of a block come before the next block
+void schedule_depthwise_fill(Halide::Func scratch, int update, const DepthwiseFill &fill, const std::vector<Halide::Var> &dimensions,
+                             int lanes, int together, bool rows_together);
+
 /// The depthwise stage, dimensions (x, y, multiplier, c, unused): vectors along the row, `together` rows in registers.
 void schedule_depthwise_tile_channels_first(Halide::Func scratch, Halide::Func sum, Halide::RDom taps,
                                             const std::vector<Halide::Var> &dimensions, int lanes, int together, bool window_known);

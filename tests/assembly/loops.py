@@ -124,7 +124,9 @@ def inner_loops(path):
             frame = r"\[(?:sp|x29)[,\]]"
         elif (jump := syntax.jump.match(line)) and jump[1] in labels:
             begin, name = labels[jump[1]]
-            if begin > start:  # else another loop lies inside
+            if begin >= start:  # else another loop lies inside
+                if begin == start:
+                    loops.pop()  # its last jump back, of several
                 body = [text for text in (code.split(syntax.comment)[0].strip() for code in lines[begin + 1 : i + 1])
                         if text and text[0] != "."]
                 loops.append(Loop(jump[1], name, [text for text in body if not text.endswith(":")], frame, syntax))

@@ -110,6 +110,24 @@ TEST_P(PlanOf, DepthwiseRowsAreOnlyTakenWhereTheirPromisesHold) {
             EXPECT_TRUE(keeps(p.dilation, plan.x.dilation_in_phase()) && keeps(p.dilation, plan.y.dilation_in_phase()));
         }
         EXPECT_EQ(plan.depthwise_single->params.together, 1);
+        if (plan.bordered) {
+            EXPECT_TRUE(plan.depthwise->params.border);
+            EXPECT_FALSE(packed.blocks.narrow) << "it would read beyond a pixel's channels";
+            // No more of a window lies beside the image than the row has parts for, in the middle of which every window meets it.
+            const int together = plan.depthwise->params.together;
+            for (std::int64_t i = 0; i < plan.tiles_x; i++) {
+                const Share columns(plan.x.output, i, plan.tiles_x);
+                EXPECT_GE(columns.count, together);
+            }
+            for (const Axis &axis : {plan.x, plan.y}) {
+                for (std::int64_t phase = 0; phase < axis.phases(); phase++) {
+                    const std::int64_t first = axis.position(phase, 0), last = axis.position(phase, axis.outputs(phase) - 1);
+                    const std::int64_t half = axis.taps / 2 * axis.dilation;
+                    EXPECT_GE(first + half, 0);
+                    EXPECT_LT(last + half, axis.input);
+                }
+            }
+        }
     });
 }
 

@@ -226,7 +226,13 @@ void DepthwiseRow::channels_last(Random &random, Guard guard) const {
     const Window window(params_, random);
     const std::int64_t lanes = params_.lanes, pixel = params_.pixel_stride, multiplier = random.in(1, 3), blocks = random.in(1, 3);
     const std::int64_t width = random.in(params_.together, params_.together + 12), height = random.in(1, 4);
-    const std::int64_t in_width = window.span_x(width), in_height = window.span_y(height);
+    // How much of what the outputs read lies in the image: with a border, all but up to half a window at each side.
+    const auto within = [&](std::int64_t span, std::int64_t taps) {
+        const std::int64_t before = params_.border ? random.in(0, taps / 2) : 0, after = params_.border ? random.in(0, taps / 2) : 0;
+        return std::pair(before, span - before - after);
+    };
+    const auto [before_x, in_width] = within(window.span_x(width), window.width);
+    const auto [before_y, in_height] = within(window.span_y(height), window.height);
     // A strip, or the image itself with further channels between its pixels.
     const bool strip = params_.strip;
     const std::int64_t in_x = strip ? lanes : blocks * lanes + random.in(0, 5);
@@ -239,6 +245,8 @@ void DepthwiseRow::channels_last(Random &random, Guard guard) const {
         taps(row_.type, random.reals(tap_window * multiplier * blocks, 1), guard);
     GuardedValues scratch(row_.type, out_block * blocks - (pixel - lanes), guard);
     Buffer<4> in(padded, {{lanes, 1}, {in_width, in_x}, {in_height, in_y}, {blocks, in_block}});
+    in.dimensions[1].min = static_cast<std::int32_t>(before_x);
+    in.dimensions[2].min = static_cast<std::int32_t>(before_y);
     Buffer<5> weights(
         taps, {{lanes, 1}, {window.width, lanes}, {window.height, tap_row}, {multiplier, tap_window}, {blocks, tap_window * multiplier}});
     Buffer<5> out(scratch, {{lanes, 1}, {width, pixel}, {height, out_row}, {multiplier, out_multiplier}, {blocks, out_block}});
@@ -253,8 +261,9 @@ void DepthwiseRow::channels_last(Random &random, Guard guard) const {
                         Sum sum;
                         for (std::int64_t j = 0; j < window.height; j++) {
                             for (std::int64_t i = 0; i < window.width; i++) {
-                                const std::int64_t at_x = x * window.stride_x + i * window.dilation_x;
-                                const std::int64_t at_y = y * window.stride_y + j * window.dilation_y;
+                                const std::int64_t at_x = x * window.stride_x + i * window.dilation_x - before_x;
+                                const std::int64_t at_y = y * window.stride_y + j * window.dilation_y - before_y;
+                                if (at_x < 0 || at_x >= in_width || at_y < 0 || at_y >= in_height) continue;
                                 sum.add(static_cast<double>(padded[b * in_block + at_y * in_y + at_x * in_x + lane]) *
                                         taps[(b * multiplier + m) * tap_window + j * tap_row + i * lanes + lane]);
                             }
