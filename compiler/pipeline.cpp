@@ -245,6 +245,7 @@ std::vector<std::pair<std::string, std::int64_t>> tile_sizes(const Request &requ
                                {"depthwise_together", tiles.together},
                                {"filter_lanes", tiles.filter_lanes},
                                {"filter_vectors", tiles.vectors},
+                               {"lanes_of_a_filter", tiles.paired ? 2 : 1},
                                {"block_pixels", tiles.runs.front().rows}});
     if (tiles.runs.size() > 1) sizes.emplace_back("last_block_pixels", tiles.runs.back().rows);
     return sizes;

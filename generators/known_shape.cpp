@@ -89,6 +89,20 @@ private:
     Expr columns_, rows_of_group_, width_, height_;
 };
 
+// Where a filter has two lanes, a vector's places belong to even and odd steps by turns: filter i of a vector has the places i and, from
+// the vector's end, i, so that both are added without taking vectors apart.
+struct PairedPlace {
+    Expr filter, step;
+
+    // Of a number among the packed weights: for each panel, for two steps at a time, vector by vector.
+    PairedPlace(const Expr &at, int steps, const KnownTiles &tiles) {
+        const int both = 2 * tiles.filter_lanes, width = tiles.panel_width();
+        const Expr lane = at % both, vector = at / both % tiles.vectors, two_steps = at / (2 * width);
+        filter = two_steps / (steps / 2) * width + vector * tiles.filter_lanes + min(lane, both - 1 - lane);
+        step = two_steps % (steps / 2) * 2 + lane % 2;
+    }
+};
+
 // A vector's channels.
 Expr channel_of(const Expr &block, const Expr &lane, const KnownShape &shape, const KnownTiles &tiles) {
     return min(block * tiles.lanes, shape.channels - tiles.lanes) + lane;
@@ -177,13 +191,19 @@ Func packed_panels(Func kernel, const KnownShape &shape, const KnownTiles &tiles
     Var at("at"), row("row");
     const Order order(shape, tiles);
     const int width = tiles.panel_width(), steps = shape.depthwise_channels();
-    const Expr line = at / width, filter = line / steps * width + at % width;
+    const Expr line = at / width;
+    Expr filter = line / steps * width + at % width;
     if (tiles.planes) {
         const Expr first = min(line / steps * width, shape.filters - width);
         panels(at, row) = kernel(first + at % width, line % steps);
         return panels;
     }
-    const Expr weight = kernel(min(filter, shape.filters - 1), clamp(order.channel(line % steps), 0, steps - 1));
+    Expr step = line % steps;
+    if (tiles.paired) {
+        const PairedPlace place(at, steps, tiles);
+        filter = place.filter, step = place.step;
+    }
+    const Expr weight = kernel(min(filter, shape.filters - 1), clamp(order.channel(step), 0, steps - 1));
     panels(at, row) = select(filter < shape.filters, weight, cast(weight.type(), 0));
     return panels;
 }
@@ -324,17 +344,41 @@ KnownStages known_shape(Func output, Func input, const KnownWeights &weights, co
         product.staged = Func("staged");
         product.staged(s.lane, s.pixel, s.block, s.pixel_block, s.tile_x, s.tile_y, s.n) =
             s.scratch(s.lane, pixel, s.block, s.tile_x, s.tile_y, s.n);
-        product.whole = RDom(0, tiles.lanes, 0, whole_blocks, "whole");
-        const RDom &whole = product.whole;
-        std::vector<Reduction> reduction = {{whole, product.staged(whole.x, s.pixel, whole.y, s.pixel_block, s.tile_x, s.tile_y, s.n),
-                                             weight(whole.y * tiles.lanes + whole.x)}};
-        if (order.rest > 0) {
-            const RDom rest = product.rest = RDom(0, order.rest, 0, shape.multiplier, "rest");
-            reduction.push_back({rest, s.scratch(tiles.lanes - order.rest + rest.x, pixel, whole_blocks + rest.y, s.tile_x, s.tile_y, s.n),
-                                 weight(order.steps_of_whole() + rest.y * order.rest + rest.x)});
-        }
+        const int at_once = tiles.paired ? 2 : 1;  // steps
+        product.whole = RDom(0, tiles.lanes / at_once, 0, whole_blocks, "whole");
+        if (order.rest > 0) product.rest = RDom(0, order.rest / at_once, 0, shape.multiplier, "rest");
+        const RDom &whole = product.whole, &rest = product.rest;
         const Expr initial = bias.defined() ? bias(s.filter) : cast(shape.sums, 0);
-        product.accumulated = pointwise_stage({s.filter, s.pixel, s.pixel_block, s.tile_x, s.tile_y, s.n}, initial, reduction, keep_order);
+        const std::vector<Var> sums = {s.filter, s.pixel, s.pixel_block, s.tile_x, s.tile_y, s.n};
+        auto in_rest = [&](const Expr &step) {
+            return s.scratch(tiles.lanes - order.rest + step, pixel, whole_blocks + rest.y, s.tile_x, s.tile_y, s.n);
+        };
+        if (tiles.paired) {
+            const Var lane("lane_of_both"), vector("vector_of_panel"), panel("panel_of_all");
+            const int lanes = tiles.filter_lanes, both = 2 * lanes;
+            auto weight_of_pair = [&](const Expr &step) { return panels((panel * steps + step) * width + vector * both + lane, 0); };
+            const Expr parity = lane % 2;
+            std::vector<Reduction> reduction = {{whole, s.scratch(whole.x * 2 + parity, pixel, whole.y, s.tile_x, s.tile_y, s.n),
+                                                 weight_of_pair(whole.y * tiles.lanes + whole.x * 2)}};
+            if (order.rest > 0) {
+                reduction.push_back(
+                    {rest, in_rest(rest.x * 2 + parity), weight_of_pair(order.steps_of_whole() + rest.y * order.rest + rest.x * 2)});
+            }
+            product.pairs = pointwise_stage({lane, vector, panel, s.pixel, s.pixel_block, s.tile_x, s.tile_y, s.n}, cast(shape.sums, 0),
+                                            reduction, keep_order);
+            auto sum_at = [&](const Expr &place) {
+                return product.pairs(place, s.filter % width / lanes, s.filter / width, s.pixel, s.pixel_block, s.tile_x, s.tile_y, s.n);
+            };
+            const Expr place = s.filter % lanes;
+            product.accumulated(sums) = both_lanes(initial, sum_at(place), sum_at(both - 1 - place));
+        } else {
+            std::vector<Reduction> reduction = {{whole, product.staged(whole.x, s.pixel, whole.y, s.pixel_block, s.tile_x, s.tile_y, s.n),
+                                                 weight(whole.y * tiles.lanes + whole.x)}};
+            if (order.rest > 0) {
+                reduction.push_back({rest, in_rest(rest.x), weight(order.steps_of_whole() + rest.y * order.rest + rest.x)});
+            }
+            product.accumulated = pointwise_stage(sums, initial, reduction, keep_order);
+        }
         s.runs.push_back(product);
     }
 

@@ -19,15 +19,18 @@ public:
     /// Accumulators: this many vectors, times this many pixels (channels_first: filters).
     GeneratorParam<int> vectors{"vectors", 2};
     GeneratorParam<int> rows{"rows", 6};
+    /// Whether each filter has two lanes, one for even steps and one for odd: `lanes` is then half of a vector's. channels_last only.
+    GeneratorParam<bool> paired{"paired", false};
 
     /// channels_last: (lane, pixel, block·multiplier). channels_first: (pixel, depthwise channel, 0).
     Input<Buffer<void, 3>> scratch{"scratch"};
     /// (filter % width, reduction step, filter / width): channels_last with width = vectors·lanes, channels_first with width = rows;
-    /// the groups of `rows` filters may then be neighbours in a wider panel.
+    /// the groups of `rows` filters may then be neighbours in a wider panel. With `paired` two steps have their weights for the `lanes`
+    /// filters of a vector in 2·lanes places, which even and odd steps take by turns: filter i in the places i and 2·lanes - 1 - i.
     Input<Buffer<void, 3>> panel{"panel"};
     Input<Buffer<void, 1>> bias{"bias"};
-    /// channels_last: the reduction is `full` blocks of all lanes, then `tails` blocks of which `tail_lanes` count, from `tail_first` on.
-    /// channels_first: `full` depthwise channels; the rest is not read.
+    /// channels_last: the reduction is `full` blocks of all lanes, then `tails` blocks of which `tail_lanes` count, from `tail_first` on;
+    /// with `paired` an even number. channels_first: `full` depthwise channels; the rest is not read.
     Input<int> full{"full"}, tails{"tails"}, tail_first{"tail_first"}, tail_lanes{"tail_lanes"};
     Input<float> low{"low"}, high{"high"};
     /// channels_last: (filter, pixel). channels_first: (pixel, filter). Pixels are flattened across the rows of the tile.
@@ -51,15 +54,32 @@ public:
             output(pixel, filter) = sepconv::clamped_stage(accumulated(pixel, filter), lowest, highest);
         } else {
             const int width = int(vectors) * int(lanes);
-            q = RDom(0, int(pixel_stride), 0, full, "q");
-            tail = RDom(0, tail_lanes, 0, tails, "tail");
-            staged(i, j, k) = scratch(i, j, k);
-            accumulated = sepconv::pointwise_stage(
-                {filter, pixel}, bias(filter),
-                {{q, staged(q.x, pixel, q.y), panel(filter % width, q.y * int(pixel_stride) + q.x, filter / width)},
-                 {tail, scratch(tail_first + tail.x, pixel, full + tail.y),
-                  panel(filter % width, full * int(pixel_stride) + tail.y * tail_lanes + tail.x, filter / width)}},
-                sepconv::keep_order(target));
+            const bool keep_order = sepconv::keep_order(target);
+            const Expr whole = full * int(pixel_stride);  // steps of whole blocks
+            if (paired) {
+                const int both = int(lanes) * 2;
+                q = RDom(0, int(pixel_stride) / 2, 0, full, "q");
+                tail = RDom(0, tail_lanes / 2, 0, tails, "tail");
+                auto weight = [&](const Expr &step) { return panel(vector * both + lane, step, group); };
+                pairs = sepconv::pointwise_stage({lane, vector, pixel, group}, cast(type, 0),
+                                                 {{q, scratch(q.x * 2 + lane % 2, pixel, q.y), weight(q.y * int(pixel_stride) + q.x * 2)},
+                                                  {tail, scratch(tail_first + tail.x * 2 + lane % 2, pixel, full + tail.y),
+                                                   weight(whole + tail.y * tail_lanes + tail.x * 2)}},
+                                                 keep_order);
+                const Expr place = filter % int(lanes), of_panel = filter % width / int(lanes);
+                accumulated(filter, pixel) = sepconv::both_lanes(bias(filter), pairs(place, of_panel, pixel, filter / width),
+                                                                 pairs(both - 1 - place, of_panel, pixel, filter / width));
+            } else {
+                q = RDom(0, int(pixel_stride), 0, full, "q");
+                tail = RDom(0, tail_lanes, 0, tails, "tail");
+                staged(i, j, k) = scratch(i, j, k);
+                auto weight = [&](const Expr &step) { return panel(filter % width, step, filter / width); };
+                accumulated = sepconv::pointwise_stage(
+                    {filter, pixel}, bias(filter),
+                    {{q, staged(q.x, pixel, q.y), weight(q.y * int(pixel_stride) + q.x)},
+                     {tail, scratch(tail_first + tail.x, pixel, full + tail.y), weight(whole + tail.y * tail_lanes + tail.x)}},
+                    keep_order);
+            }
             output(filter, pixel) = sepconv::clamped_stage(accumulated(filter, pixel), lowest, highest);
         }
     }
@@ -87,6 +107,8 @@ public:
             sepconv::schedule_pointwise_tile_channels_first_by_lane(output, accumulated, staged, pixel, filter, q, lanes, vectors, rows);
         } else if (channels_first) {
             sepconv::schedule_pointwise_tile_channels_first(output, accumulated, pixel, filter, q, lanes, vectors, rows);
+        } else if (paired) {
+            sepconv::schedule_pointwise_tile_paired(output, accumulated, pairs, filter, pixel, q, tail, lanes, vectors, rows);
         } else if (by_lane) {
             sepconv::schedule_pointwise_tile_by_lane(output, accumulated, staged, filter, pixel, q, tail, lanes, pixel_stride, vectors,
                                                      rows);
@@ -96,9 +118,9 @@ public:
     }
 
 private:
-    Var filter{"filter"}, pixel{"pixel"}, i{"i"}, j{"j"}, k{"k"};
+    Var filter{"filter"}, pixel{"pixel"}, lane{"lane"}, vector{"vector"}, group{"group"}, i{"i"}, j{"j"}, k{"k"};
     RDom q, tail;
-    Func staged{"staged"}, accumulated;
+    Func staged{"staged"}, pairs, accumulated{"accumulated"};
 };
 
 }  // namespace

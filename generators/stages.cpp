@@ -70,6 +70,8 @@ Func pointwise_stage(const std::vector<Var> &dimensions, Expr bias, const std::v
     return pointwise;
 }
 
+Expr both_lanes(const Expr &initial, const Expr &even, const Expr &odd) { return strict_float(initial + (even + odd)); }
+
 Expr count_of(const std::vector<Expr> &extents) {
     Expr count = 1;
     for (const Expr &extent : extents) count *= extent;

@@ -52,6 +52,9 @@ struct Reduction {
 Halide::Func pointwise_stage(const std::vector<Halide::Var> &dimensions, Halide::Expr bias, const std::vector<Reduction> &parts,
                              bool keep_order);
 
+/// initial + (even + odd) in that order in every function, so that no bit depends on the size of a block.
+Halide::Expr both_lanes(const Halide::Expr &initial, const Halide::Expr &even, const Halide::Expr &odd);
+
 /// The product of extents, and the coordinates of an element by its place among all, the first dimension innermost: how the elements of
 /// a tensor are shared among threads, whichever of its extents are small. Fewer than 2^31.
 Halide::Expr count_of(const std::vector<Halide::Expr> &extents);

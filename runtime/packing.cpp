@@ -8,36 +8,41 @@
 
 #include "sepconv/float16.h"
 
-#if defined(__x86_64__)
-#include <cpuid.h>
-#endif
-
 namespace sepconv {
 namespace {
 
 constexpr std::size_t cache_line = 64;
 
-// The widths of panels: two vectors fill the registers best; an odd number of vectors ends in three. Of the widest vectors,
-// for which there are rows of their own, half a one may serve what is left where that is enough: it saves multiplications by zero, and
-// reads the tile once more.
-std::vector<PanelRun> panels_of_vectors(std::int64_t filters, int lanes, bool halves) {
-    const bool half = halves && lanes == 16 && filters % lanes > 0 && filters % lanes <= lanes / 2;
-    const std::int64_t vectors = half ? filters / lanes : (filters + lanes - 1) / lanes;
+// Whether filters that fill no more than half of their last vector are better off with two lanes each: vectors of half as many filters, of
+// which three serve the last 24, and which take two steps of the reduction at once.
+bool worth_pairing(std::int64_t filters, const ReductionOrder &order) {
+    constexpr int widest = 16;  // the vectors that there are functions for
+    if (order.lanes != widest || filters % widest == 0 || filters % widest > widest / 2 || order.tail_lanes % 2 > 0) return false;
+    // Multiplications for a pixel by the last panel's vectors, and what it costs to add both lanes at the end.
+    constexpr std::int64_t adding = 4;
+    const std::int64_t steps = std::int64_t(order.full) * order.lanes + std::int64_t(order.tails) * order.tail_lanes;
+    return filters < widest ? steps / 2 + adding < steps : 3 * (steps / 2 + adding) < 2 * steps;
+}
+
+// The widths of panels: two vectors fill the registers best; an odd number of vectors ends in three.
+std::vector<PanelRun> panels_of_vectors(std::int64_t filters, int lanes, bool pairs) {
+    const int paired = !pairs ? 0 : filters < lanes ? 1 : 3;  // vectors of the last panel
+    const std::int64_t vectors = pairs ? filters / lanes - paired / 2 : (filters + lanes - 1) / lanes;
     std::vector<PanelRun> runs;
     std::int64_t first = 0;
-    auto add = [&](int wide, std::int64_t panels, int vector_lanes) {
+    auto add = [&](int wide, std::int64_t panels, int vector_lanes, bool of_pairs) {
         if (panels <= 0) return;
         const int width = wide * vector_lanes;
-        runs.push_back({wide, vector_lanes, width, first, std::min(filters - first, panels * width), panels, 0});
+        runs.push_back({wide, vector_lanes, width, of_pairs, first, std::min(filters - first, panels * width), panels, 0});
         first += panels * width;
     };
     if (vectors == 1) {
-        add(1, 1, lanes);
+        add(1, 1, lanes, false);
     } else {
-        add(2, (vectors % 2 ? vectors - 3 : vectors) / 2, lanes);
-        add(3, vectors % 2, lanes);
+        add(2, (vectors % 2 ? vectors - 3 : vectors) / 2, lanes, false);
+        add(3, vectors % 2, lanes, false);
     }
-    add(1, half ? 1 : 0, lanes / 2);
+    add(paired, paired > 0 ? 1 : 0, lanes / 2, true);
     return runs;
 }
 
@@ -72,6 +77,22 @@ void pack_panels_of(const PanelRun &run, const std::vector<std::int64_t> &steps,
     }
 }
 
+// The only panel of pairs, as pointwise_tile has them.
+template <typename T>
+void pack_pairs(const PanelRun &run, const std::vector<std::int64_t> &steps, const float *weights, std::int64_t filters, T *panel) {
+    std::fill_n(panel, steps.size() * run.width, T());
+    const std::int64_t both = 2 * run.lanes;
+    for (std::size_t step = 0; step < steps.size(); step++) {
+        const float *in = weights + steps[step] * filters + run.first;
+        const std::int64_t parity = step % 2;
+        T *out = panel + (step - parity) * run.width;
+        for (std::int64_t filter = 0; filter < run.filters; filter++) {
+            const std::int64_t place = filter % run.lanes;
+            out[filter / run.lanes * both + (place % 2 == parity ? place : both - 1 - place)] = T(in[filter]);
+        }
+    }
+}
+
 template <typename T>
 void pack_panels(const PanelRun &run, const std::vector<std::int64_t> &steps, const float *weights, std::int64_t filters, T *panels) {
     switch (run.width) {
@@ -90,6 +111,7 @@ PanelRun PanelRun::panel(std::int64_t index, std::int64_t steps) const {
     return {vectors,
             lanes,
             width,
+            paired,
             first + index * width,
             std::min<std::int64_t>(width, filters - index * width),
             1,
@@ -120,7 +142,7 @@ PackedWeights::Panels PackedWeights::panels_of(const PanelRun &run, int part, in
 namespace {
 
 template <typename T>
-PackedWeights pack_as(const LayerConfig &config, const Weights &weights, const BuiltTarget &target, bool halves) {
+PackedWeights pack_as(const LayerConfig &config, const Weights &weights, const BuiltTarget &target) {
     const auto [height, width, channels, multiplier] = weights.depthwise_shape;
     const std::int64_t filters = config.filters, window = height * width, depthwise_channels = channels * multiplier;
     const float *pointwise = weights.pointwise_kernel;
@@ -147,7 +169,8 @@ PackedWeights pack_as(const LayerConfig &config, const Weights &weights, const B
             for (std::int64_t lane = 0; lane < count; lane++) steps.push_back((first + lane) * multiplier + m);
         }
     }
-    packed.runs = panels_of_vectors(filters, target.lanes, halves);
+    packed.runs =
+        panels_of_vectors(filters, target.lanes, config.data_format == DataFormat::channels_last && worth_pairing(filters, packed.order));
     const std::int64_t bias_size = packed.runs.back().first + packed.runs.back().panels * packed.runs.back().width;
     packed.taps = AlignedBytes(blocks.count * multiplier * window * blocks.lanes * sizeof(T));
     T *tap_out = packed.taps.as<T>();
@@ -181,7 +204,14 @@ PackedWeights pack_as(const LayerConfig &config, const Weights &weights, const B
         total += static_cast<std::size_t>(run.panels) * run.width * depthwise_channels;
     }
     packed.panels = AlignedBytes(total * sizeof(T));
-    for (const PanelRun &run : packed.runs) pack_panels(run, steps, pointwise, filters, packed.panels.as<T>() + run.offset);
+    for (const PanelRun &run : packed.runs) {
+        T *panels = packed.panels.as<T>() + run.offset;
+        if (run.paired) {
+            pack_pairs(run, steps, pointwise, filters, panels);
+        } else {
+            pack_panels(run, steps, pointwise, filters, panels);
+        }
+    }
     packed.bias = AlignedBytes(bias_size * sizeof(T));
     std::fill_n(packed.bias.as<T>(), bias_size, T());
     if (weights.bias != nullptr) convert_n(weights.bias, filters, packed.bias.as<T>());
@@ -190,27 +220,8 @@ PackedWeights pack_as(const LayerConfig &config, const Weights &weights, const B
 
 }  // namespace
 
-bool halves_are_cheaper() {
-#if defined(__x86_64__)
-    static const bool cheaper = [] {
-        // Of the CPUs with 512-bit vectors these are AMD's of family 19h (Zen 4); others have multipliers as wide as the vectors.
-        constexpr unsigned zen4 = 0x19;
-        unsigned eax = 0, ebx = 0, ecx = 0, edx = 0;
-        if (__get_cpuid(0, &eax, &ebx, &ecx, &edx) == 0 || ebx != signature_AMD_ebx || ecx != signature_AMD_ecx || edx != signature_AMD_edx)
-            return false;
-        if (__get_cpuid(1, &eax, &ebx, &ecx, &edx) == 0) return false;
-        const unsigned family = (eax >> 8 & 0xf) + (eax >> 20 & 0xff);
-        return family == zen4;
-    }();
-    return cheaper;
-#else
-    return false;
-#endif
-}
-
-PackedWeights pack(const LayerConfig &config, const Weights &weights, const BuiltTarget &target, bool halves) {
-    return target.type == Dtype::float16 ? pack_as<float16>(config, weights, target, halves)
-                                         : pack_as<float>(config, weights, target, halves);
+PackedWeights pack(const LayerConfig &config, const Weights &weights, const BuiltTarget &target) {
+    return target.type == Dtype::float16 ? pack_as<float16>(config, weights, target) : pack_as<float>(config, weights, target);
 }
 
 }  // namespace sepconv

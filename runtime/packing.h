@@ -39,6 +39,7 @@ struct PanelRun {
     int vectors = 0;         ///< in a panel
     int lanes = 0;           ///< filters in a vector
     int width = 0;           ///< filters in a panel
+    bool paired = false;     ///< two lanes for a filter, one for even steps of whole blocks and one for odd
     std::int64_t first = 0;  ///< the first filter
     std::int64_t filters = 0;
     std::int64_t panels = 0;
@@ -77,7 +78,7 @@ struct PackedWeights {
     std::vector<PanelRun> runs;
     AlignedBytes taps;        ///< (lane, i, j, multiplier, block)
     AlignedBytes plane_taps;  ///< channels_first, for vectors of pixels: (i, j, multiplier, c)
-    AlignedBytes panels;      ///< for each panel: (filter % width, reduction step)
+    AlignedBytes panels;      ///< for each panel: (filter % width, reduction step); for pairs of steps (step % 2, filter % width, step / 2)
     AlignedBytes bias;        ///< filters, zeros up to the end of the last panel
 
     std::size_t bytes() const { return taps.size() + plane_taps.size() + panels.size() + bias.size(); }
@@ -89,11 +90,7 @@ struct PackedWeights {
     Panels panels_of(const PanelRun &run, int part, int parts) const;
 };
 
-/// Whether this CPU multiplies half of its widest vector in half the time of a whole one.
-bool halves_are_cheaper();
-
 /// Packs weights that were checked against the config already.
-/// @param halves  whether half a vector serves the last filters where it is enough
-PackedWeights pack(const LayerConfig &config, const Weights &weights, const BuiltTarget &target, bool halves = halves_are_cheaper());
+PackedWeights pack(const LayerConfig &config, const Weights &weights, const BuiltTarget &target);
 
 }  // namespace sepconv

@@ -34,6 +34,7 @@ struct RowParams {
     int kernel = 0;
     int lanes = 0;
     bool narrow = false;
+    bool paired = false;
     int pixel_stride = 0;
     int rows = 0;
     int stride = 0;

@@ -69,6 +69,25 @@ struct TileCost {
     std::vector<PixelRun> runs;
 };
 
+// Two lanes for a filter, where such vectors, of half as many filters and with two steps of the reduction in one multiplication, leave so
+// much less unused that it pays to add both lanes at the end. Of the registers of AVX-512 three or five of them make a block.
+void choose_pairs(KnownTiles &tiles, const KnownShape &shape, const TileWishes &wishes, const Target &target) {
+    const int natural = target.natural_vector_size(shape.sums), half = natural / 2;
+    const bool even = tiles.lanes % 2 == 0 && shape.channels % tiles.lanes % 2 == 0;
+    if (!target.has_feature(Target::AVX512_Skylake) || wishes.vectors > 0 || !even) return;
+    // Multiplications for a pixel; an addition of both lanes takes as long as four.
+    constexpr int adding = 4;
+    const int steps = shape.depthwise_channels();
+    double least = static_cast<double>(ceil_div(shape.filters, tiles.panel_width())) * tiles.vectors * steps;
+    for (const int vectors : {1, 3, 5}) {
+        const double cost = static_cast<double>(ceil_div(shape.filters, vectors * half)) * vectors * (steps / 2.0 + adding);
+        // A single vector has a load for every multiplication.
+        if (cost >= least || (vectors == 1 && shape.filters > half)) continue;
+        least = cost;
+        tiles.paired = true, tiles.filter_lanes = half, tiles.vectors = vectors;
+    }
+}
+
 // The vectors of a tile: what the packed weights' order depends on, so that it takes no notice of the image.
 KnownTiles choose_vectors(const KnownShape &shape, const TileWishes &wishes, const Target &target) {
     KnownTiles tiles;
@@ -79,13 +98,8 @@ KnownTiles choose_vectors(const KnownShape &shape, const TileWishes &wishes, con
     // Three vectors are one panel where there are registers for it: a panel of one has a load for every multiplication. 28×28 240→40 takes
     // 3 % less on an Emerald Rapids.
     if (target.has_feature(Target::AVX512_Skylake) && ceil_div(shape.filters, tiles.filter_lanes) == 3) tiles.vectors = 3;
-    // Zen 4 takes a 512-bit multiply-add as two halves, so that vectors of half the width cost it nothing and waste less.
-    constexpr int half = 8, most_halves = 5;
-    if (target.processor_tune == Target::Processor::ZnVer4 && natural == 2 * half && shape.filters % natural > 0 &&
-        shape.filters % natural <= half && shape.filters <= most_halves * half) {
-        tiles.filter_lanes = std::min(tiles.filter_lanes, half);
-        tiles.vectors = ceil_div(shape.filters, tiles.filter_lanes);
-    }
+    tiles.paired = false;
+    choose_pairs(tiles, shape, wishes, target);
     if (wishes.vectors > 0) tiles.vectors = wishes.vectors;
     return tiles;
 }
@@ -134,6 +148,31 @@ double cost_of_turned_stages(const KnownShape &shape, const KnownTiles &tiles) {
     const double depthwise = pixels * ceil_div(shape.channels, tiles.lanes) * shape.multiplier * shape.window() * waiting;
     return depthwise / tiles.tile_groups +
            (read * shape.channels * input + pixels * shape.filters * output) / (tiles.tile_groups * tiles.filter_groups);
+}
+
+constexpr int hiding = 4;  // steps of the reduction, unrolled: hides the loop's own instructions behind the multiplications
+
+// The sums of even and odd steps for a block of pixels.
+void schedule_pairs(const KnownStages::Run &run, const KnownStages &s, const KnownTiles &tiles, int rows, const LoopLevel &block) {
+    Func pairs = run.pairs;
+    const Var lane = pairs.args()[0], vector = pairs.args()[1], panel = pairs.args()[2];
+    pairs.compute_at(block)
+        .store_in(MemoryType::Stack)
+        .bound_extent(lane, 2 * tiles.filter_lanes)
+        .bound_extent(vector, tiles.vectors)
+        .bound_extent(panel, 1)
+        .bound_extent(s.pixel, rows)
+        .bound_extent(s.pixel_block, 1)
+        .bound_extent(s.tile_x, 1)
+        .bound_extent(s.tile_y, 1)
+        .vectorize(lane)
+        .unroll(vector)
+        .unroll(s.pixel);
+    for (int part = 0; part < (run.rest.defined() ? 2 : 1); part++) {
+        const RDom &q = part == 0 ? run.whole : run.rest;
+        pairs.update(part).reorder(lane, vector, s.pixel, q.x, q.y).vectorize(lane).unroll(vector).unroll(s.pixel);
+    }
+    if (tiles.lanes % hiding == 0) pairs.update(0).unroll(run.whole.x, hiding / 2);
 }
 
 // A square to be turned: stored along one side, read along the other, which the compiler makes shuffles of registers of.
@@ -297,22 +336,22 @@ void schedule_known_shape(Func output, const KnownStages &s, const KnownShape &s
     for (std::size_t i = 0; i < s.runs.size(); i++) {
         const KnownStages::Run &run = s.runs[i];
         Func accumulated = run.accumulated;
+        LoopLevel block(output, s.pixels.y);
         if (panel_of_tile.defined()) {
             Stage part = panel_of_tile.update(static_cast<int>(i));
             part.allow_race_conditions().split(s.filter, vector, inner, tiles.filter_lanes);
             if (whole_panel) {
                 part.reorder(inner, vector, run.blocks.x, run.blocks.y, s.tile_x, s.tile_y, s.n);
-                accumulated.compute_at(panel_of_tile, run.blocks.y);
+                block = LoopLevel(panel_of_tile, run.blocks.y);
             } else {
                 // Inside the test for the block's height, which names the block and the tile.
                 part.reorder(inner, vector, run.blocks.x, s.n, s.tile_x, s.tile_y, s.pixel_block).never_partition_all();
-                accumulated.compute_at(panel_of_tile, s.n);
+                block = LoopLevel(panel_of_tile, s.n);
             }
             part.vectorize(inner).unroll(vector).unroll(run.blocks.x);
-        } else {
-            accumulated.compute_at(output, s.pixels.y);
         }
-        accumulated.store_in(MemoryType::Stack)
+        accumulated.compute_at(block)
+            .store_in(MemoryType::Stack)
             .bound_extent(s.filter, panel)
             .bound_extent(s.pixel, tiles.runs[i].rows)
             .bound_extent(s.pixel_block, 1)
@@ -321,6 +360,10 @@ void schedule_known_shape(Func output, const KnownStages &s, const KnownShape &s
             .vectorize(s.filter, tiles.filter_lanes)
             .unroll(s.filter)
             .unroll(s.pixel);
+        if (tiles.paired) {
+            schedule_pairs(run, s, tiles, tiles.runs[i].rows, block);
+            continue;
+        }
         for (int part = 0; part < (run.rest.defined() ? 2 : 1); part++) {
             const RDom &q = part == 0 ? run.whole : run.rest;
             accumulated.update(part)
@@ -332,7 +375,6 @@ void schedule_known_shape(Func output, const KnownStages &s, const KnownShape &s
         // A pixel's lanes in one register: each step takes one of them. A load with a broadcast for every step takes 60 % more
         // instructions.
         const bool by_lane = registers(target).by_lane;
-        constexpr int hiding = 4;  // of the reduction, unrolled: hides the loop's own instructions behind the multiplications
         const int steps = by_lane ? tiles.lanes : hiding;
         if (tiles.lanes % steps == 0) accumulated.update(0).unroll(run.whole.x, steps);
         if (by_lane) {

@@ -80,6 +80,7 @@ struct KnownTiles {
     int tile_groups;             ///< threads that share the tiles, each with as many of them
     int filter_groups;           ///< threads that share a tile's pixels, each with filters of its own; one of both is 1
     int filter_lanes, vectors;   ///< of a block of the product, whose accumulators are in registers: vectors × lanes filters, some pixels
+    bool paired;                 ///< a filter has two lanes of such a vector, one for even steps of the reduction and one for odd
     std::vector<PixelRun> runs;  ///< one or two
     bool border_apart;           ///< rows whose window lies in the image have a loop of their own, which tests nothing
     int pixel_pitch;             ///< pixels that the scratch has room for
@@ -115,6 +116,7 @@ struct KnownStages {
         Halide::RDom whole, rest;  ///< of the reduction; `rest` may be undefined
         Halide::RDom blocks;       ///< of the panel, where there is one
         Halide::Func staged;       ///< a block's pixels of the tile, for all whole blocks of channels
+        Halide::Func pairs;        ///< where a filter has two lanes: both sums, (lane, vector, panel, …); undefined where it has one
         Halide::Func accumulated;
     };
 

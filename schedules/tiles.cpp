@@ -140,7 +140,7 @@ void schedule_accumulators(Func accumulated, Var a, Var b, const LoopLevel &leve
 
 }  // namespace
 
-void schedule_product_blocks(Func output, Func accumulated, Var filter, Var pixel, int lanes, int vectors, int rows) {
+LoopLevel schedule_product_blocks(Func output, Func accumulated, Var filter, Var pixel, int lanes, int vectors, int rows) {
     Var outer("outer"), inner("inner"), vector("vector"), pixel_outer("pixel_outer"), pixel_inner("pixel_inner");
     // Whole panels are computed; the store leaves out the filters beyond the last.
     output.split(pixel, pixel_outer, pixel_inner, rows, rows > 1 ? TailStrategy::ShiftInwards : TailStrategy::RoundUp)
@@ -150,7 +150,9 @@ void schedule_product_blocks(Func output, Func accumulated, Var filter, Var pixe
         .vectorize(inner)
         .unroll(vector)
         .unroll(pixel_inner);
-    schedule_accumulators(accumulated, filter, pixel, LoopLevel(output, outer), lanes, vectors, rows);
+    const LoopLevel block(output, outer);
+    schedule_accumulators(accumulated, filter, pixel, block, lanes, vectors, rows);
+    return block;
 }
 
 void schedule_product_blocks_channels_first(Func output, Func accumulated, Var pixel, Var filter, int lanes, int vectors, int rows) {

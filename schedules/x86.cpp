@@ -10,20 +10,41 @@ using namespace Halide;
 
 namespace sepconv {
 
+namespace {
+
+constexpr int steps_unrolled = 4;  // of the reduction: hides the loop's own instructions behind the multiplications
+
+void schedule_sum(Stage sum, Var filter, Var pixel, const RDom &q, int lanes) {
+    sum.reorder(filter, pixel, q.x, q.y).vectorize(filter, lanes, TailStrategy::RoundUp).unroll(filter).unroll(pixel);
+}
+
+}  // namespace
+
 void schedule_pointwise_tile(Func output, Func accumulated, Var filter, Var pixel, RDom q, RDom tail, int lanes, int vectors, int rows) {
     schedule_product_blocks(output, accumulated, filter, pixel, lanes, vectors, rows);
-    const int steps = 4;  // of the reduction, unrolled: hides the loop's own instructions behind the multiplications
-    accumulated.update(0)
-        .reorder(filter, pixel, q.x, q.y)
-        .vectorize(filter, lanes, TailStrategy::RoundUp)
-        .unroll(filter)
-        .unroll(pixel)
-        .unroll(q.x, steps);
-    accumulated.update(1)
-        .reorder(filter, pixel, tail.x, tail.y)
-        .vectorize(filter, lanes, TailStrategy::RoundUp)
-        .unroll(filter)
+    schedule_sum(accumulated.update(0), filter, pixel, q, lanes);
+    accumulated.update(0).unroll(q.x, steps_unrolled);
+    schedule_sum(accumulated.update(1), filter, pixel, tail, lanes);
+}
+
+void schedule_pointwise_tile_paired(Func output, Func accumulated, Func pairs, Var filter, Var pixel, RDom q, RDom tail, int lanes,
+                                    int vectors, int rows) {
+    const LoopLevel block = schedule_product_blocks(output, accumulated, filter, pixel, lanes, vectors, rows);
+    const Var lane = pairs.args()[0], vector = pairs.args()[1], group = pairs.args()[3];
+    pairs.compute_at(block)
+        .store_in(MemoryType::Stack)
+        .bound_extent(lane, 2 * lanes)
+        .bound_extent(vector, vectors)
+        .bound_extent(pixel, rows)
+        .bound_extent(group, 1)
+        .vectorize(lane)
+        .unroll(vector)
         .unroll(pixel);
+    auto schedule_sum = [&](int update, const RDom &steps) {
+        return pairs.update(update).reorder(lane, vector, pixel, steps.x, steps.y, group).vectorize(lane).unroll(vector).unroll(pixel);
+    };
+    schedule_sum(0, q).unroll(q.x, steps_unrolled / 2);
+    schedule_sum(1, tail);
 }
 
 void schedule_pointwise_tile_channels_first(Func output, Func accumulated, Var pixel, Var filter, RDom q, int lanes, int vectors,

@@ -74,6 +74,7 @@ class Loop:
     body: list[str] = field(repr=False)  # instructions, with the jump back
     frame: str = field(repr=False)  # the registers that point into the stack, as an expression
     syntax: Syntax = field(repr=False)
+    jumps_back: int = 1  # more where it leaves out a part of its work, as at the image's border
 
     def named(self, pattern):
         return [line for line in self.body if pattern.match(self.syntax.operation(line))]
@@ -125,11 +126,10 @@ def inner_loops(path):
         elif (jump := syntax.jump.match(line)) and jump[1] in labels:
             begin, name = labels[jump[1]]
             if begin >= start:  # else another loop lies inside
-                if begin == start:
-                    loops.pop()  # its last jump back, of several
+                jumps_back = loops.pop().jumps_back + 1 if begin == start else 1
                 body = [text for text in (code.split(syntax.comment)[0].strip() for code in lines[begin + 1 : i + 1])
                         if text and text[0] != "."]
-                loops.append(Loop(jump[1], name, [text for text in body if not text.endswith(":")], frame, syntax))
+                loops.append(Loop(jump[1], name, [text for text in body if not text.endswith(":")], frame, syntax, jumps_back))
                 start = begin
     return [loop for loop in loops if loop.multiplications]
 

@@ -51,7 +51,7 @@ def product(found):
 
 def depthwise(found):
     """Its loops with the most multiplications: the others are for the border."""
-    found = [loop for loop in found if "pointwise" not in loop.name]
+    found = [loop for loop in found if "pointwise" not in loop.name and loop.jumps_back == 1]
     most = max(len(loop.multiplications) for loop in found)
     return [loop for loop in found if len(loop.multiplications) == most]
 

@@ -37,8 +37,7 @@ protected:
             RandomLayer one = random_layer(seed + i, {.work = 20'000'000});
             if (target_.type == Dtype::float16 || i % 3 == 0) one = in_float16(std::move(one));
             SCOPED_TRACE(describe(one, seed + i));
-            const bool halves = i % 2 == 0;  // either kind of CPU
-            const PackedWeights packed = pack(one.config, one.weights(), target_, halves);
+            const PackedWeights packed = pack(one.config, one.weights(), target_);
             for (const int concurrency : {1, 4, 64}) {
                 for (const bool rows_contiguous : {true, false}) {
                     check(one, packed, make_plan(one.config, packed, target_, one.input, rows_contiguous, concurrency));
@@ -131,32 +130,36 @@ TEST_P(PlanOf, DepthwiseRowsAreOnlyTakenWhereTheirPromisesHold) {
     });
 }
 
-// 24 filters and 40: half a vector at the end where that is cheaper, and one panel more or a wider one where it is not.
-TEST(Panels, EndInHalfAVectorOnlyWhereThatIsCheaper) {
+// 8 filters, 24 and 40 fill half of their last vector: pairs, unless these cost more than they save or cannot be read.
+TEST(Panels, EndInPairsOnlyWhereThatIsCheaper) {
     const BuiltTarget *target = find_target("avx512");
-    if (target == nullptr) GTEST_SKIP() << "this build has no functions for vectors of which there are halves";
-    const auto widths = [&](std::int64_t filters, bool halves) {
-        const std::vector<float> depthwise(9 * 16), pointwise(16 * filters);
+    if (target == nullptr) GTEST_SKIP() << "this build has no functions for vectors with two lanes for a filter";
+    const auto widths = [&](std::int64_t filters, std::int64_t channels, DataFormat format = DataFormat::channels_last) {
+        const std::vector<float> depthwise(9 * channels), pointwise(channels * filters);
         Weights weights;
         weights.depthwise_kernel = depthwise.data();
-        weights.depthwise_shape = {3, 3, 16, 1};
+        weights.depthwise_shape = {3, 3, channels, 1};
         weights.pointwise_kernel = pointwise.data();
-        weights.pointwise_shape = {1, 1, 16, filters};
+        weights.pointwise_shape = {1, 1, channels, filters};
         LayerConfig config;
         config.filters = filters;
         config.use_bias = false;
-        std::vector<int> found;
-        for (const PanelRun &run : pack(config, weights, *target, halves).runs) found.insert(found.end(), run.panels, run.width);
+        config.data_format = format;
+        std::vector<std::string> found;
+        for (const PanelRun &run : pack(config, weights, *target).runs) {
+            found.insert(found.end(), run.panels, fmt::format("{}{}", run.width, run.paired ? " in pairs" : ""));
+        }
         return found;
     };
     using testing::ElementsAre;
-    EXPECT_THAT(widths(8, true), ElementsAre(8));
-    EXPECT_THAT(widths(8, false), ElementsAre(16));
-    EXPECT_THAT(widths(24, true), ElementsAre(16, 8));
-    EXPECT_THAT(widths(24, false), ElementsAre(32));
-    EXPECT_THAT(widths(40, true), ElementsAre(32, 8));
-    EXPECT_THAT(widths(40, false), ElementsAre(48));
-    EXPECT_THAT(widths(25, true), ElementsAre(32)) << "nine filters fill more than half";
+    EXPECT_THAT(widths(8, 64), ElementsAre("8 in pairs"));
+    EXPECT_THAT(widths(24, 64), ElementsAre("24 in pairs"));
+    EXPECT_THAT(widths(40, 64), ElementsAre("16", "24 in pairs"));
+    EXPECT_THAT(widths(17, 72), ElementsAre("24 in pairs"));
+    EXPECT_THAT(widths(25, 64), ElementsAre("32")) << "nine filters fill more than half";
+    EXPECT_THAT(widths(24, 16), ElementsAre("32")) << "so few steps do not pay for the sum of both lanes";
+    EXPECT_THAT(widths(24, 65), ElementsAre("32")) << "the last step has no other";
+    EXPECT_THAT(widths(24, 64, DataFormat::channels_first), ElementsAre("32")) << "planes read panels without pairs";
 }
 
 TEST_P(PlanOf, RowsOfTheProductCoverThePixelsExactly) {

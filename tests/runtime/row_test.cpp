@@ -346,7 +346,8 @@ void PointwiseRow::channels_last(Random &random, Guard guard) const {
     // Channels of the scratch's blocks; the panels may be narrower.
     const std::int64_t lanes = params_.pixel_stride, panel_width = params_.lanes * params_.vectors, multiplier = random.in(1, 3);
     // Whole blocks of depthwise channels, and blocks of which only some lanes count.
-    const std::int64_t full = random.in(0, 3) * multiplier, tail_lanes = full == 0 ? random.in(1, lanes - 1) : random.in(0, lanes - 1);
+    const std::int64_t full = random.in(0, 3) * multiplier, even = params_.paired ? 2 : 1;
+    const std::int64_t tail_lanes = even * random.in(full == 0 ? 1 : 0, (lanes - 1) / even);
     const std::int64_t tails = tail_lanes > 0 ? multiplier : 0, tail_first = full > 0 && tails > 0 ? lanes - tail_lanes : 0;
     const std::int64_t steps = full * lanes + tails * tail_lanes;
     const std::int64_t pixels = random.in(params_.rows, params_.rows * 3 + 2), pitch = pixels + random.in(0, 3);
@@ -361,6 +362,12 @@ void PointwiseRow::channels_last(Random &random, Guard guard) const {
     Buffer<3> weights(panel, {{panel_width, 1}, {steps, panel_width}, {panels, panel_width * steps}});
     Buffer<1> biases(bias, {{panels * panel_width, 1}});
     Buffer<2> out(output, {{filters, 1}, {pixels, out_pixel}});
+    // A step's weight for a filter of the panel.
+    const auto weight_at = [&](std::int64_t step, std::int64_t filter) {
+        if (!params_.paired) return step * panel_width + filter;
+        const std::int64_t first = step / 2 * 2 * panel_width + filter / params_.lanes * 2 * params_.lanes, place = filter % params_.lanes;
+        return first + (place % 2 == step % 2 ? place : 2 * params_.lanes - 1 - place);
+    };
     const std::vector<float> before = output.values();
     ASSERT_EQ(row_.pointwise(in, weights, biases, static_cast<int>(full), static_cast<int>(tails), static_cast<int>(tail_first),
                              static_cast<int>(tail_lanes), clamp.low, clamp.high, out),
@@ -381,7 +388,7 @@ void PointwiseRow::channels_last(Random &random, Guard guard) const {
                 const std::int64_t from =
                     rest < 0 ? step / lanes * block + step % lanes : (full + rest / tail_lanes) * block + tail_first + rest % tail_lanes;
                 sum.add(static_cast<double>(scratch[from + pixel * lanes]) *
-                        panel[f / panel_width * panel_width * steps + step * panel_width + f % panel_width]);
+                        panel[f / panel_width * panel_width * steps + weight_at(step, f % panel_width)]);
             }
             sum.value = clamp(sum.value);
             expected.push_back(sum);
