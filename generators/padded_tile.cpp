@@ -18,9 +18,12 @@ public:
     GeneratorParam<bool> narrow{"narrow", false};
     /// With `narrow`: pixels follow each other without a gap, and so many values come after each as fill a vector.
     GeneratorParam<bool> dense{"dense", false};
+    /// Lanes in a row that get the same channel of the image; divides `lanes`. Not with `narrow`.
+    GeneratorParam<int> spread{"spread", 1};
 
     /// (c, x, y); (0, 0, 0) is the first pixel of the rectangle that lies inside the image.
     Input<Buffer<void, 3>> image{"image"};
+    /// Of the strip: of the image, `spread` times.
     Input<int> channels{"channels"};
     /// Columns and rows of zeros before the image, and of the image.
     Input<int> before_x{"before_x"}, inside_x{"inside_x"}, before_y{"before_y"}, inside_y{"inside_y"};
@@ -52,7 +55,7 @@ public:
             strip(beyond.x, before_x + beyond.y, before_y + beyond.z, block) = zero;
             strip(within.x, before_x + within.y, before_y + within.z, block) = cast(type, image(within.x, within.y, within.z));
         } else {
-            const Expr channel = min(block * int(lanes), channels - int(lanes)) + lane;
+            const Expr channel = min(block * int(lanes), channels - int(lanes)) / int(spread) + lane / int(spread);
             strip(lane, before_x + inside.x, before_y + inside.y, block) = cast(type, image(channel, inside.x, inside.y));
         }
     }

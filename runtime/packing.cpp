@@ -141,19 +141,36 @@ PackedWeights::Panels PackedWeights::panels_of(const PanelRun &run, int part, in
 
 namespace {
 
+// Half of the widest vectors, for which there are rows of their own, serve up to eight channels without waste, and two of them up to
+// fifteen without channels that are not there.
+int lanes_of_blocks(std::int64_t channels, const BuiltTarget &target) { return target.lanes == 16 && channels < 16 ? 8 : target.lanes; }
+
+// The depth multiplier, where channels that do not fill the narrowest vector become so many and there is a function that copies them so.
+int spread_of(const LayerConfig &config, std::int64_t channels, const BuiltTarget &target) {
+    const std::int64_t multiplier = config.depth_multiplier, narrowest = target.lanes == 16 ? 8 : target.lanes;
+    if (config.data_format != DataFormat::channels_last || channels >= narrowest || channels * multiplier < narrowest) return 1;
+    const std::int64_t lanes = lanes_of_blocks(channels * multiplier, target);
+    if ((channels * multiplier + lanes - 1) / lanes >= multiplier) return 1;  // as many vectors as without
+    for (const Row &row : rows_of(target, Stage::padded)) {
+        if (row.params.spread > 1 && row.params.spread == multiplier) return row.params.spread;
+    }
+    return 1;
+}
+
 template <typename T>
 PackedWeights pack_as(const LayerConfig &config, const Weights &weights, const BuiltTarget &target) {
-    const auto [height, width, channels, multiplier] = weights.depthwise_shape;
+    PackedWeights packed;
+    packed.spread = spread_of(config, weights.depthwise_shape[2], target);
+    // In Keras' order the channels that are made of one are neighbours.
+    const auto [height, width, image_channels, depth_multiplier] = weights.depthwise_shape;
+    const std::int64_t channels = image_channels * packed.spread, multiplier = depth_multiplier / packed.spread;
     const std::int64_t filters = config.filters, window = height * width, depthwise_channels = channels * multiplier;
     const float *pointwise = weights.pointwise_kernel;
-    PackedWeights packed;
     // Reduction steps in the product's order, each the index of a depthwise channel.
     std::vector<std::int64_t> steps;
     steps.reserve(depthwise_channels);
     ChannelBlocks &blocks = packed.blocks;
-    // Half of the widest vectors, for which there are rows of their own, serve up to eight channels without waste, and two of them up to
-    // fifteen without channels that are not there.
-    blocks.lanes = target.lanes == 16 && channels < 16 ? 8 : target.lanes;
+    blocks.lanes = lanes_of_blocks(channels, target);
     blocks.narrow = channels < blocks.lanes;
     blocks.count = (channels + blocks.lanes - 1) / blocks.lanes;
     const std::int64_t whole = blocks.lanes == target.lanes ? channels / target.lanes : 0;

@@ -73,6 +73,9 @@ struct Share {
 
 /// Values are of the target's type.
 struct PackedWeights {
+    /// Where few channels would leave most of a vector empty, each becomes as many as the multiplier makes of it; there is no multiplier
+    /// then.
+    int spread = 1;
     ChannelBlocks blocks;
     ReductionOrder order;
     std::vector<PanelRun> runs;

@@ -51,7 +51,7 @@ const Row *find_row(const BuiltTarget &target, Stage stage, Dtype image_type, Dt
     for (const Row &row : rows_of(target, stage)) {
         const RowParams &p = row.params;
         if (row.image_type == image_type && row.type == type && p.channels_first == wanted.channels_first && p.lanes == wanted.lanes &&
-            p.narrow == wanted.narrow && p.dense == wanted.dense && p.vectors == wanted.vectors &&
+            p.narrow == wanted.narrow && p.dense == wanted.dense && p.spread == wanted.spread && p.vectors == wanted.vectors &&
             (wanted.rows == 0 || p.rows == wanted.rows) && p.stride == wanted.stride &&
             p.activation == std::string_view(wanted.activation)) {
             return &row;
@@ -243,8 +243,8 @@ Plan make_plan(const LayerConfig &config, const PackedWeights &packed, const Bui
     plan.format = config.data_format;
     plan.type = target.type;
     plan.batch = input[0];
-    plan.channels = input[first ? 1 : 3];
-    plan.multiplier = config.depth_multiplier;
+    plan.channels = input[first ? 1 : 3] * packed.spread;
+    plan.multiplier = config.depth_multiplier / packed.spread;
     plan.filters = config.filters;
     plan.y = make_axis(input[first ? 2 : 1], config.kernel_size[0], config.strides[0], config.dilation_rate[0], config.padding);
     plan.x = make_axis(input[first ? 3 : 2], config.kernel_size[1], config.strides[1], config.dilation_rate[1], config.padding);
@@ -330,19 +330,20 @@ Plan make_plan(const LayerConfig &config, const PackedWeights &packed, const Bui
         plan.copied = find_row(target, Stage::copied, config.dtype, target.type, {.lanes = target.lanes, .stride = stride});
         plan.copied_narrow = find_row(target, Stage::copied, config.dtype, target.type, {.lanes = 4, .stride = stride});
     } else {
-        plan.padded =
-            find_row(target, Stage::padded, config.dtype, target.type, {.lanes = depthwise_lanes, .narrow = packed.blocks.narrow});
+        plan.padded = find_row(target, Stage::padded, config.dtype, target.type,
+                               {.lanes = depthwise_lanes, .narrow = packed.blocks.narrow, .spread = packed.spread});
         if (packed.blocks.narrow) {
             plan.padded_dense =
                 find_row(target, Stage::padded, config.dtype, target.type, {.dense = true, .lanes = depthwise_lanes, .narrow = true});
         }
         const RowParams &p = plan.depthwise->params;
-        plan.bordered = !converts && !packed.blocks.narrow && p.border && plan.x.output / plan.tiles_x >= p.together;
+        const bool copied = converts || packed.blocks.narrow || packed.spread > 1;
+        plan.bordered = !copied && p.border && plan.x.output / plan.tiles_x >= p.together;
         // Other long rows and strides read the inside where it lies: the copy would cost more than the test that it saves. The borders of a
         // dilation are wide, and a window of seven columns reads the strip so often that its copy pays.
         constexpr std::int64_t long_row = 48, wide_window = 7;
         const bool long_rows = plan.x.output >= long_row && plan.x.dilation == 1 && plan.x.taps < wide_window;
-        plan.direct = !converts && !packed.blocks.narrow && !p.border && inside > 0 && (no_border || plan.x.stride > 1 || long_rows);
+        plan.direct = !copied && !p.border && inside > 0 && (no_border || plan.x.stride > 1 || long_rows);
         // The function takes the channels of a few pixels a vector at a time; memory likes longer runs, which to read first pays where
         // there is much to compute with what is read: with fewer filters, or outputs, an Emerald Rapids takes 6 to 25 % longer so. From a
         // cache nearer than that it does not matter. What the system calls the size of the shared cache says little about a core's part of

@@ -49,7 +49,8 @@ struct Epilogue {
 };
 
 struct Plan {
-    std::int64_t batch = 0, channels = 0, multiplier = 0, filters = 0;  ///< filters of the product; glu may halve the output's
+    std::int64_t batch = 0, channels = 0, multiplier = 0;  ///< with PackedWeights::spread channels are more than the image's
+    std::int64_t filters = 0;                              ///< of the product; glu may halve the output's
     Axis x, y;
     DataFormat format = DataFormat::channels_last;
     Dtype type = Dtype::float32;  ///< of the sums

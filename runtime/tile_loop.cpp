@@ -234,7 +234,7 @@ private:
             const std::int64_t channels = plan_.channels - first;
             // A last block that begins before its place belongs to its own channels: pass it alone.
             const bool shifted = !packed_.blocks.narrow && channels < lanes;
-            Buffer<3> pixels(shifted ? image + plan_.channels - lanes : image + first);
+            Buffer<3> pixels(image + (shifted ? plan_.channels - lanes : first) / packed_.spread);
             pixels.dim(0, shifted ? lanes : channels, 1).dim(1, border_x.inside, in_x_).dim(2, border_y.inside, in_y_ * step);
             Buffer<4> padded(strip);
             padded.dim(0, lanes, 1).dim(1, width, lanes).dim(2, height, lanes * width).dim(3, count, lanes * width * height);

@@ -130,6 +130,35 @@ TEST_P(PlanOf, DepthwiseRowsAreOnlyTakenWhereTheirPromisesHold) {
     });
 }
 
+// Few channels with a multiplier become as many as it makes of them, where that takes fewer vectors and there is a function for it.
+TEST(Channels, AreSpreadWhereThatTakesFewerVectors) {
+    const BuiltTarget *target = find_target("avx512");
+    if (target == nullptr) GTEST_SKIP() << "this build has no functions that spread channels";
+    const auto spread = [&](std::int64_t channels, std::int64_t multiplier, DataFormat format = DataFormat::channels_last) {
+        const std::vector<float> depthwise(9 * channels * multiplier), pointwise(channels * multiplier * 4);
+        Weights weights;
+        weights.depthwise_kernel = depthwise.data();
+        weights.depthwise_shape = {3, 3, channels, multiplier};
+        weights.pointwise_kernel = pointwise.data();
+        weights.pointwise_shape = {1, 1, channels * multiplier, 4};
+        LayerConfig config;
+        config.filters = 4;
+        config.use_bias = false;
+        config.depth_multiplier = multiplier;
+        config.data_format = format;
+        return pack(config, weights, *target).spread;
+    };
+    EXPECT_EQ(spread(3, 8), 8);
+    EXPECT_EQ(spread(3, 4), 4);
+    EXPECT_EQ(spread(4, 2), 2);
+    EXPECT_EQ(spread(1, 8), 8);
+    EXPECT_EQ(spread(6, 2), 1) << "12 channels are two vectors, as many as there were";
+    EXPECT_EQ(spread(3, 2), 1) << "6 channels still do not fill a vector";
+    EXPECT_EQ(spread(3, 3), 1) << "no function spreads three";
+    EXPECT_EQ(spread(8, 4), 1) << "eight channels fill a vector";
+    EXPECT_EQ(spread(3, 8, DataFormat::channels_first), 1) << "vectors of pixels have no lanes to fill";
+}
+
 // 8 filters, 24 and 40 fill half of their last vector: pairs, unless these cost more than they save or cannot be read.
 TEST(Panels, EndInPairsOnlyWhereThatIsCheaper) {
     const BuiltTarget *target = find_target("avx512");

@@ -154,18 +154,20 @@ INSTANTIATE_TEST_SUITE_P(Rows, PaddedRow, testing::ValuesIn(rows_of(Stage::padde
 TEST_P(PaddedRow, CopiesTheImageAndSetsTheBorderToZero) {
     for_each_case([&](Random &random, Guard guard) {
         const std::int64_t lanes = params_.lanes;
-        const std::int64_t channels = params_.narrow ? random.in(1, lanes - 1) : random.in(lanes, 4 * lanes);
+        const std::int64_t spread = params_.spread;
+        const std::int64_t channels = params_.narrow ? random.in(1, lanes - 1) : spread * random.in(lanes / spread, 4 * lanes / spread);
         const std::int64_t blocks = (channels + lanes - 1) / lanes, count = random.in(1, blocks);
         const std::int64_t before_x = random.in(0, 3), inside_x = random.in(0, 9), after_x = random.in(0, 3);
         const std::int64_t before_y = random.in(0, 3), inside_y = random.in(0, 5), after_y = random.in(0, 3);
         const std::int64_t width = before_x + inside_x + after_x, height = before_y + inside_y + after_y;
         if (width * height == 0) return;
-        const std::int64_t pixel = channels + (params_.dense ? 0 : random.in(0, 3)), row = pixel * inside_x + random.in(0, 5);
-        const std::int64_t read = params_.dense ? lanes : channels;  // from each pixel on
+        const std::int64_t of_image = channels / spread;
+        const std::int64_t pixel = of_image + (params_.dense ? 0 : random.in(0, 3)), row = pixel * inside_x + random.in(0, 5);
+        const std::int64_t read = params_.dense ? lanes : of_image;  // from each pixel on
         const bool any = inside_x > 0 && inside_y > 0;
         GuardedValues image(row_.image_type, random.reals(any ? (inside_y - 1) * row + (inside_x - 1) * pixel + read : 0, 1), guard);
         GuardedValues strip(row_.type, lanes * width * height * count, guard);
-        Buffer<3> in(image, {{channels, 1}, {inside_x, pixel}, {inside_y, row}});
+        Buffer<3> in(image, {{of_image, 1}, {inside_x, pixel}, {inside_y, row}});
         Buffer<4> out(strip, {{lanes, 1}, {width, lanes}, {height, lanes * width}, {count, lanes * width * height}});
         const auto arguments = [](std::int64_t value) { return static_cast<int>(value); };
         ASSERT_EQ(
@@ -178,7 +180,7 @@ TEST_P(PaddedRow, CopiesTheImageAndSetsTheBorderToZero) {
                 for (std::int64_t x = -before_x; x < inside_x + after_x; x++) {
                     for (std::int64_t c = first; c < first + lanes; c++) {
                         const bool inside = c < channels && x >= 0 && x < inside_x && y >= 0 && y < inside_y;
-                        expected.push_back(inside ? in_type(row_.type, image[y * row + x * pixel + c]) : 0);
+                        expected.push_back(inside ? in_type(row_.type, image[y * row + x * pixel + c / spread]) : 0);
                     }
                 }
             }
