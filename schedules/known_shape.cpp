@@ -17,8 +17,9 @@ namespace {
 struct TileBudget {
     int bytes;
     double start;
+    int least_blocks = 4;  // of the product
 
-    TileBudget(const KnownShape &shape, const Target &target) {
+    TileBudget(const KnownShape &shape, const KnownTiles &tiles, const Target &target) {
         // Of 512 KiB and more: the panels and the image pass through the rest. On Zen 3 14×14 512→512 takes 3 % more with twice as much.
         bytes = 200 << 10, start = 1;
         // CPUs with AVX-512 have 1 MiB and more. Panels that outgrow it come from afar for each tile: on an Emerald Rapids 19×19 728→728
@@ -26,6 +27,13 @@ struct TileBudget {
         constexpr double far = 1 << 20;
         const double panels = static_cast<double>(shape.filters) * shape.depthwise_channels() * shape.sums.bytes();
         if (target.has_feature(Target::AVX512_Skylake) && panels > far) bytes = 560 << 10, start = 7;
+        // A single vector of filters reads the scratch once, as fast as it comes: from the first-level cache, where a row of it fits there
+        // beside the image's. On an Emerald Rapids 56×56 48→16 takes 10 % less so, 28×28 64→16 8 %.
+        constexpr int near = 14 << 10;
+        if (tiles.vectors == 1 && shape.filters <= tiles.filter_lanes && shape.known()) {
+            const double pixel = ceil_div(shape.channels, tiles.lanes) * tiles.lanes * shape.multiplier * shape.sums.bytes();
+            if (shape.x.output * pixel <= near) bytes = near, least_blocks = 1;
+        }
     }
 };
 
@@ -215,8 +223,8 @@ KnownTiles choose_tiles(const KnownShape &shape, const TileWishes &wishes, const
 
     const int pixel_bytes = ceil_div(shape.channels, tiles.lanes) * tiles.lanes * shape.multiplier * shape.sums.bytes();
     const int width = shape.x.output, height = shape.y.output;
-    const TileBudget budget(shape, target);
-    const int most_pixels = std::max(budget.bytes / pixel_bytes, 4 * most_rows);
+    const TileBudget budget(shape, tiles, target);
+    const int most_pixels = std::max(budget.bytes / pixel_bytes, budget.least_blocks * most_rows);
     constexpr int together = 7;
     if (!shape.known()) {
         tiles.most_pixels = std::min(most_pixels, (1 << KnownTiles::pixel_bits) - 1);
