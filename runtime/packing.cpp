@@ -152,7 +152,7 @@ int spread_of(const LayerConfig &config, std::int64_t channels, const BuiltTarge
     const std::int64_t lanes = lanes_of_blocks(channels * multiplier, target);
     if ((channels * multiplier + lanes - 1) / lanes >= multiplier) return 1;  // as many vectors as without
     for (const Row &row : rows_of(target, Stage::padded)) {
-        if (row.params.spread > 1 && row.params.spread == multiplier) return row.params.spread;
+        if (row.params.lanes == lanes && row.params.spread == multiplier) return row.params.spread;
     }
     return 1;
 }

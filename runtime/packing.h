@@ -39,7 +39,7 @@ struct PanelRun {
     int vectors = 0;         ///< in a panel
     int lanes = 0;           ///< filters in a vector
     int width = 0;           ///< filters in a panel
-    bool paired = false;     ///< two lanes for a filter, one for even steps of whole blocks and one for odd
+    bool paired = false;     ///< two lanes for a filter, one for even steps and one for odd
     std::int64_t first = 0;  ///< the first filter
     std::int64_t filters = 0;
     std::int64_t panels = 0;
@@ -81,7 +81,7 @@ struct PackedWeights {
     std::vector<PanelRun> runs;
     AlignedBytes taps;        ///< (lane, i, j, multiplier, block)
     AlignedBytes plane_taps;  ///< channels_first, for vectors of pixels: (i, j, multiplier, c)
-    AlignedBytes panels;      ///< for each panel: (filter % width, reduction step); for pairs of steps (step % 2, filter % width, step / 2)
+    AlignedBytes panels;      ///< for each panel: (filter % width, reduction step), or in pairs as pointwise_tile has them
     AlignedBytes bias;        ///< filters, zeros up to the end of the last panel
 
     std::size_t bytes() const { return taps.size() + plane_taps.size() + panels.size() + bias.size(); }
