@@ -51,10 +51,12 @@ std::vector<Function> functions(const Plan &plan) {
         add("depthwise", plan.depthwise_single, whole ? "for edges that are narrower" : "the tile is smaller than the wide row needs");
     }
     for (const auto &cover : plan.covers) {
-        for (int last = 0; last < 2; last++) {
-            for (const PixelPiece &piece : cover[last]) {
+        for (int size = 0; size < Plan::sizes; size++) {
+            for (const PixelPiece &piece : cover[size]) {
                 add("pointwise", piece.row,
-                    last == 0 ? fmt::format("covers {} pixels at least cost", plan.pixels[0]) : "covers the last tile's pixels");
+                    size == 0   ? fmt::format("covers {} pixels at least cost", plan.pixels[0])
+                    : size == 1 ? "covers the last tile's pixels"
+                                : "covers the rows that the tasks share");
             }
         }
     }
@@ -110,6 +112,7 @@ std::string explain(const Plan &plan, const LayerConfig &config, const PackedWei
         all["scratch_bytes"] = scratch;
         all["packed_weight_bytes"] = weights;
         all["tasks"] = plan.tasks;
+        all["rows_by_filters"] = plan.rows_over;
         all["pixels_flattened"] = plan.flat;
         all["inside_read_in_place"] = plan.direct || plan.bordered;
         all["activation"] = epilogue_words(plan, config);
@@ -124,6 +127,10 @@ std::string explain(const Plan &plan, const LayerConfig &config, const PackedWei
     }
     text += fmt::format("tile       {} rows x {} columns{}, {} in all: {}\n", plan.tile_height, plan.tile_width,
                         plan.y.step > 1 ? fmt::format(", rows {} apart", plan.y.step) : std::string(), plan.tiles, tile_why);
+    if (plan.rows_over > 0) {
+        text += fmt::format("{:<10} the last {} of the rows {}: each of the {} tasks computes some of the filters there\n", "",
+                            plan.rows_over, plan.rows_over == 1 ? "is over" : "are over", plan.tasks);
+    }
     text += fmt::format("product    over {}\n", plan.flat ? "the tile's pixels as one row" : "one row of the tile at a time");
     text += fmt::format("activation {}\n", epilogue_words(plan, config));
     text += fmt::format("memory     {} bytes of scratch for each of {} task{}, {} bytes of packed weights\n", scratch, plan.tasks,

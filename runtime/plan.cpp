@@ -226,6 +226,18 @@ double busiest_by_filters(const PackedWeights &packed, int parts, int concurrenc
     return static_cast<double>(most * concurrency) / static_cast<double>(all);
 }
 
+// How many of an image's rows are better shared by filters than given to some of the tasks.
+std::int64_t worth_sharing(const Plan &plan, const PackedWeights &packed, std::int64_t tiles_y, int concurrency) {
+    const std::int64_t rows = plan.y.outputs(0), over = rows % concurrency, even = rows / concurrency;
+    if (over > ceil_div(rows - over, tiles_y)) return 0;  // more than the scratch holds
+    // What a task computes, in rows of the product: the depthwise stage's multiplications wait more for what they load.
+    const double depthwise = 1.6 * static_cast<double>(plan.x.taps * plan.y.taps) / static_cast<double>(plan.filters);
+    const double by_rows = busiest_by_rows(plan, 1, tiles_y, concurrency) * static_cast<double>(rows) / concurrency * (1 + depthwise);
+    const double product = static_cast<double>(over) * busiest_by_filters(packed, concurrency, concurrency) / concurrency;
+    const double by_filters = static_cast<double>(even) + product + depthwise * static_cast<double>(even + over);
+    return by_filters < 0.99 * by_rows ? over : 0;
+}
+
 }  // namespace
 
 std::int64_t private_cache_bytes() {
@@ -234,6 +246,18 @@ std::int64_t private_cache_bytes() {
         return std::clamp<std::int64_t>(found > 0 ? found : 0, 256 << 10, 2 << 20);
     }();
     return bytes;
+}
+
+Tile Plan::tile_at(std::int64_t index) const {
+    const std::int64_t even_rows = y.outputs(0) - rows_over;
+    if (index >= tiles) return {0, 0, 0, tile_width, even_rows, rows_over, static_cast<int>(index - tiles), tasks};
+    const Share columns(x.output, index % tiles_x, tiles_x);
+    index /= tiles_x;
+    const std::int64_t row = index % tiles_y;
+    index /= tiles_y;
+    const std::int64_t phase = index % y.phases(), image = index / y.phases();
+    const Share rows(y.outputs(phase) - rows_over, row, tiles_y);
+    return {image, phase, columns.first, columns.count, rows.first, rows.count};
 }
 
 Plan make_plan(const LayerConfig &config, const PackedWeights &packed, const BuiltTarget &target, const Shape &input, bool rows_contiguous,
@@ -307,8 +331,14 @@ Plan make_plan(const LayerConfig &config, const PackedWeights &packed, const Bui
             busiest_by_rows(plan, others, tiles_y, concurrency) > busiest_by_filters(packed, parts, concurrency) + cost_of_waiting;
         if (!plan.shared) plan.tiles_y = tiles_y;
         plan.tasks = plan.shared ? parts : static_cast<int>(std::clamp<std::int64_t>(others * tiles_y, 1, concurrency));
+        const bool clamps = plan.epilogue.kind == EpilogueKind::clamp && !converts_tiles;
+        if (!plan.shared && !planes && clamps && others == 1 && plan.tasks == concurrency) {
+            plan.rows_over = worth_sharing(plan, packed, tiles_y, concurrency);
+        }
+        // A phase's rows come in few tiles: to deal them out as they are needed shares them more evenly.
+        plan.tiles_of_tasks = !plan.shared && plan.y.phases() == 1;
     }
-    plan.tile_height = ceil_div(rows, plan.tiles_y);
+    plan.tile_height = ceil_div(rows - plan.rows_over, plan.tiles_y);
     plan.tiles = others * plan.tiles_y;
     plan.flat = plan.tiles_x == 1 && plan.y.step == 1 && (rows_contiguous || half_tile || converts_tiles || plan.transposed);
 
@@ -382,7 +412,8 @@ Plan make_plan(const LayerConfig &config, const PackedWeights &packed, const Bui
     // The product.
     if (plan.flat) {
         plan.pixels[0] = tile_pixels;
-        plan.pixels[1] = rows / plan.tiles_y * plan.tile_width;
+        plan.pixels[1] = (rows - plan.rows_over) / plan.tiles_y * plan.tile_width;
+        plan.pixels[2] = plan.rows_over * plan.tile_width;
     } else {
         plan.pixels[0] = plan.tile_width;
         plan.pixels[1] = plan.x.output / plan.tiles_x;
@@ -390,15 +421,16 @@ Plan make_plan(const LayerConfig &config, const PackedWeights &packed, const Bui
     if (planes) group_filters(plan, target);
     const std::int64_t panel_bytes = plan.filters * plan.channels * plan.multiplier * bytes_of(target.type);
     const bool far = panel_bytes > private_cache_bytes();
-    for (int last = 0; last < 2; last++) {
-        const std::int64_t pixels = plan.pixels[last];
+    for (int size = 0; size < Plan::sizes; size++) {
+        const std::int64_t pixels = plan.pixels[size];
+        if (pixels == 0) continue;
         for (std::size_t run = 0; run < packed.runs.size() && !planes; run++) {
-            plan.covers[run][last] = last == 1 && pixels == plan.pixels[0]
+            plan.covers[run][size] = size > 0 && pixels == plan.pixels[0]
                                          ? plan.covers[run][0]
                                          : cover_pixels(target, packed.runs[run], pixels, plan.channels * plan.multiplier, far);
         }
         for (int i = 0; planes && plan.groups[i] > 0; i++) {
-            plan.covers[i][last] = cover_pixel_vectors(target, plan.groups[i], pixels);
+            plan.covers[i][size] = cover_pixel_vectors(target, plan.groups[i], pixels);
         }
     }
     if (planes) {

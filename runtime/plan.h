@@ -39,6 +39,14 @@ struct PixelPiece {
 /// Pixels covered by at most two functions.
 using PixelCover = std::array<PixelPiece, 2>;
 
+/// A rectangle of outputs of one phase of rows, or some of the filters there.
+struct Tile {
+    std::int64_t image = 0, phase = 0;
+    std::int64_t x = 0, width = 0;   ///< outputs
+    std::int64_t y = 0, height = 0;  ///< outputs of the phase
+    int part = 0, parts = 1;         ///< of the filters
+};
+
 enum class EpilogueKind { clamp, elementwise, rows, image };
 
 /// What happens to the product before the tile is left.
@@ -65,6 +73,14 @@ struct Plan {
     bool flat = false;                                 ///< the product takes the tile's rows as one
     int tasks = 1;                                     ///< that may run at once
     bool shared = false;                               ///< the tasks share each tile: its channels, then its filters
+    /// Rows at the image's end that are over when every task has as many as the others: all tasks compute their depthwise results, and
+    /// each some of their filters.
+    std::int64_t rows_over = 0;
+    /// Each task begins with neighbouring tiles, the same ones in every call; else all take the next one there is.
+    bool tiles_of_tasks = false;
+    /// The tiles of a task, and behind all tiles one with rows_over for each task.
+    std::int64_t first_tile(int task) const { return tiles_of_tasks ? tiles * task / tasks : task == 0 ? 0 : tiles; }
+    Tile tile_at(std::int64_t index) const;
 
     // The depthwise stage.
     const Row *padded = nullptr;         ///< channels_last only
@@ -83,11 +99,16 @@ struct Plan {
     bool fetch_ahead = false;               ///< from the image: a few rows are fetched into the cache before they are read
     std::int64_t strip_blocks = 1;          ///< channel blocks (planes: channels) in a strip
 
-    // The product, by panel run (planes: by group of filters) and by the pixels that it covers at once: those of a larger tile or of a
-    // smaller one.
-    static constexpr int max_runs = 8;
-    std::int64_t pixels[2] = {0, 0};
-    PixelCover covers[max_runs][2];
+    // The product, by panel run (planes: by group of filters) and by the pixels that it covers at once: those of a larger tile, of a
+    // smaller one, or of rows_over.
+    static constexpr int max_runs = 8, sizes = 3;
+    std::int64_t pixels[sizes] = {0, 0, 0};
+    PixelCover covers[max_runs][sizes];
+    /// Which of the sizes a tile has.
+    int size_of(const Tile &tile) const {
+        const std::int64_t found = flat ? tile.width * tile.height : tile.width;
+        return found == pixels[0] ? 0 : found == pixels[1] ? 1 : 2;
+    }
     int groups[max_runs] = {};     ///< of planes: filters in a group, from the most that there is a function for down to one; then zero
     std::int64_t pixel_pitch = 0;  ///< of planes: floats from one depthwise channel to the next in the scratch
 

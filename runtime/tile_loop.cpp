@@ -50,12 +50,6 @@ struct Border {
     }
 };
 
-struct Tile {
-    std::int64_t image, phase;
-    std::int64_t x, width;   // outputs
-    std::int64_t y, height;  // outputs of the phase
-};
-
 // Reads an image of the type In, computes in Value, and writes Out.
 template <typename In, typename Value, typename Out>
 class TileLoop {
@@ -68,21 +62,11 @@ public:
         out_x_ = output.strides[first ? 3 : 2], out_y_ = output.strides[first ? 2 : 1], out_f_ = first ? output.strides[1] : 1;
     }
 
-    Tile tile_at(std::int64_t index) const {
-        const Share x(plan_.x.output, index % plan_.tiles_x, plan_.tiles_x);
-        index /= plan_.tiles_x;
-        const std::int64_t ty = index % plan_.tiles_y;
-        index /= plan_.tiles_y;
-        const std::int64_t phase = index % plan_.y.phases(), image = index / plan_.y.phases();
-        const Share y(plan_.y.outputs(phase), ty, plan_.tiles_y);
-        return {image, phase, x.first, x.count, y.first, y.count};
-    }
-
     void run_tile(const Tile &tile, Value *scratch) const {
         if (tile.height == 0) return;  // the last phases may have a row less than the others
         Value *strip = scratch + plan_.scratch_values, *temporary = strip + plan_.strip_values;
         depthwise(tile, 0, 1, scratch, strip);
-        pointwise(tile, 0, 1, scratch, strip, target_of(tile, temporary));
+        pointwise(tile, tile.part, tile.parts, scratch, strip, target_of(tile, temporary));
         finish(tile, 0, 1, temporary);
     }
 
@@ -312,7 +296,7 @@ private:
     void pointwise_transposed(const Tile &tile, int part, int parts, const Value *scratch, Value *product, const Target &out) const {
         const std::int64_t tile_pixels = tile.width * tile.height;
         const std::int64_t pixels = plan_.flat ? tile_pixels : tile.width;
-        const int last = pixels != plan_.pixels[0];
+        const int size = plan_.size_of(tile);
         const bool dense = out.y == tile.width * out.x;
         for (std::size_t i = 0; i < packed_.runs.size(); i++) {
             const PanelRun &run = packed_.runs[i];
@@ -321,7 +305,7 @@ private:
                 const std::int64_t first = run.first + panel * run.width,
                                    filters = std::min<std::int64_t>(run.width, run.first + run.filters - first);
                 for (std::int64_t pixel = 0; pixel < tile_pixels; pixel += pixels) {
-                    for (const PixelPiece &piece : plan_.covers[i][last]) {
+                    for (const PixelPiece &piece : plan_.covers[i][size]) {
                         if (piece.row == nullptr) continue;
                         const std::int64_t at = pixel + piece.first;
                         product_channels_last(run, {panel, 1}, piece, scratch, tile_pixels, at, product + at * run.width - first,
@@ -461,10 +445,10 @@ private:
     void pointwise(const Tile &tile, int part, int parts, const Value *scratch, Value *strip, const Target &out) const {
         if (plan_.transposed) return pointwise_transposed(tile, part, parts, scratch, strip, out);
         const std::int64_t tile_pixels = tile.width * tile.height;
-        const std::int64_t pixels = plan_.flat ? tile_pixels : tile.width, calls = plan_.flat ? 1 : tile.height;
-        const int last = pixels != plan_.pixels[0];
+        const std::int64_t calls = plan_.flat ? 1 : tile.height;
+        const int size = plan_.size_of(tile);
         if (plan_.planes()) {
-            for (std::int64_t y = 0; y < calls; y++) pointwise_planes(scratch + y * tile.width, {out.data + y * out.y, 1, 0, out.f}, last);
+            for (std::int64_t y = 0; y < calls; y++) pointwise_planes(scratch + y * tile.width, {out.data + y * out.y, 1, 0, out.f}, size);
             return;
         }
         for (std::size_t i = 0; i < packed_.runs.size(); i++) {
@@ -478,7 +462,7 @@ private:
                 std::clamp<std::int64_t>(panel_bytes / static_cast<std::int64_t>(run.width * steps * sizeof(Value)), 1, run.panels);
             for (std::int64_t done = panels.first; done < end; done += at_once) {
                 for (std::int64_t y = 0; y < calls; y++) {
-                    for (const PixelPiece &piece : plan_.covers[i][last]) {
+                    for (const PixelPiece &piece : plan_.covers[i][size]) {
                         if (piece.row == nullptr) continue;
                         product_channels_last(run, {done, std::min(at_once, end - done)}, piece, scratch, tile_pixels,
                                               y * tile.width + piece.first, out.data + y * out.y + piece.first * out.x, out);
@@ -506,7 +490,7 @@ private:
     }
 
     // The product over planes: of each panel groups of filters, with vectors of pixels.
-    void pointwise_planes(const Value *scratch, const Target &out, int last) const {
+    void pointwise_planes(const Value *scratch, const Target &out, int size) const {
         const std::int64_t steps = plan_.channels * plan_.multiplier;
         for (const PanelRun &run : packed_.runs) {
             for (std::int64_t panel = 0; panel < run.panels; panel++) {
@@ -515,7 +499,7 @@ private:
                 for (int i = 0; done < one.filters; i++) {
                     const std::int64_t groups = (one.filters - done) / plan_.groups[i];
                     if (groups == 0) continue;
-                    for (const PixelPiece &piece : plan_.covers[i][last]) {
+                    for (const PixelPiece &piece : plan_.covers[i][size]) {
                         if (piece.row != nullptr) product_channels_first(one, done, groups, piece, scratch, out);
                     }
                     done += groups * plan_.groups[i];
@@ -711,7 +695,7 @@ void run_tiles(const Plan &plan, const PackedWeights &packed, const Activation &
         const bool finishes =
             plan.stored != nullptr || plan.epilogue.kind == EpilogueKind::elementwise || plan.epilogue.kind == EpilogueKind::rows;
         for (std::int64_t i = 0; i < plan.tiles; i++) {
-            run.tile = loop.tile_at(i);
+            run.tile = plan.tile_at(i);
             parallel(
                 [](void *context, int part) {
                     auto &run = *static_cast<Run *>(context);
@@ -735,21 +719,31 @@ void run_tiles(const Plan &plan, const PackedWeights &packed, const Activation &
         }
         return;
     }
-    // Whole pages apart, so that no two tasks write to one line.
-    constexpr std::size_t page = 4096 / sizeof(Value);
-    const std::size_t task_values = (plan.task_values() + page - 1) / page * page;
+    // Whole pages apart, so that no two tasks write to one line. A task's memory ends with a line that says which of its tiles is next;
+    // when all of them are taken it goes on with those of the others.
+    constexpr std::size_t page = 4096 / sizeof(Value), line = 64 / sizeof(Value);
+    const std::size_t task_values = (plan.task_values() + line + page - 1) / page * page;
     struct Run {
         const Loop &loop;
-        std::int64_t tiles;
+        const Plan &plan;
         Value *scratch;
         std::size_t task_values;
-        std::atomic<std::int64_t> next;
-    } run{loop, plan.tiles, memory.scratch<Value>(task_values * plan.tasks), task_values, 0};
+        std::atomic<std::int64_t> &next(int task) const {
+            return *reinterpret_cast<std::atomic<std::int64_t> *>(scratch + task_values * (task + 1) - line);
+        }
+    } run{loop, plan, memory.scratch<Value>(task_values * plan.tasks), task_values};
+    for (int task = 0; task < plan.tasks; task++) new (&run.next(task)) std::atomic<std::int64_t>(plan.first_tile(task));
     parallel(
         [](void *context, int index) {
-            Run &run = *static_cast<Run *>(context);
-            for (std::int64_t tile = run.next.fetch_add(1); tile < run.tiles; tile = run.next.fetch_add(1)) {
-                run.loop.run_tile(run.loop.tile_at(tile), run.scratch + run.task_values * index);
+            const Run &run = *static_cast<Run *>(context);
+            const Plan &plan = run.plan;
+            Value *scratch = run.scratch + run.task_values * index;
+            for (int i = 0; i < plan.tasks; i++) {
+                const int task = (index + i) % plan.tasks;
+                const std::int64_t end = plan.first_tile(task + 1), over = plan.rows_over > 0 ? 1 : 0;
+                for (std::int64_t tile = run.next(task)++; tile < end + over; tile = run.next(task)++) {
+                    run.loop.run_tile(plan.tile_at(tile < end ? tile : plan.tiles + task), scratch);
+                }
             }
         },
         &run);

@@ -98,6 +98,27 @@ TEST_P(RandomLayers, ShareATileWhoseRowsCannotBeDealtOutEvenly) {
     }
 }
 
+TEST_P(RandomLayers, ShareTheRowsThatAreOver) {
+    // Of 19 rows one, one, three and four; as channels_first the tile may be turned.
+    for (const DataFormat format : {DataFormat::channels_last, DataFormat::channels_first}) {
+        LayerConfig config;
+        config.kernel_size = {3, 3};
+        config.filters = 232;
+        config.padding = Padding::same;
+        config.data_format = format;
+        const RandomLayer one = filled(config, 1, 19, 19, 80);
+        const Layer layer(one.config, one.weights(), GetParam());
+        const std::vector<float> alone = one.run(layer, one_thread);
+        EXPECT_TRUE(is_close(alone, product_of(one), one.config.activation));
+        for (const int threads : {2, 3, 4, 5}) {
+            EXPECT_TRUE(same_bits(alone, one.run(layer, {.threads = threads, .executor = nullptr})))
+                << static_cast<int>(format) << ", " << threads;
+        }
+        Reversed reversed(4);
+        EXPECT_TRUE(same_bits(alone, one.run(layer, {.threads = 0, .executor = &reversed}))) << static_cast<int>(format) << ", an executor";
+    }
+}
+
 TEST_P(RandomLayers, ReadAndWriteCropsOfLargerTensorsAndNothingAroundThem) {
     constexpr float canary = 12345.5F;
     for_each_case(400, [](const RandomLayer &one, const Layer &layer) {

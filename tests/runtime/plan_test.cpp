@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <numeric>
 #include <string>
 #include <vector>
 
@@ -85,7 +86,9 @@ TEST_P(PlanOf, EveryLegalConfigFindsARow) {
         }
         ASSERT_LE(packed.runs.size(), static_cast<std::size_t>(Plan::max_runs));
         for (std::size_t i = 0; i < kinds_of_panels(plan, packed); i++) {
-            for (const PixelCover &cover : plan.covers[i]) expect_row(cover[0].row, Stage::pointwise, target_, "pointwise");
+            for (int size = 0; size < Plan::sizes; size++) {
+                if (plan.pixels[size] > 0) expect_row(plan.covers[i][size][0].row, Stage::pointwise, target_, "pointwise");
+            }
         }
         if (plan.epilogue.kind != EpilogueKind::clamp && one.config.activation.kind != ActivationKind::sparsemax) {
             expect_row(plan.epilogue.activated, Stage::activated, target_, "activated");
@@ -198,9 +201,9 @@ TEST_P(PlanOf, RowsOfTheProductCoverThePixelsExactly) {
             EXPECT_EQ(plan.groups[kinds_of_panels(plan, packed) - 1], 1) << "some filters are in no group";
         }
         for (std::size_t run = 0; run < kinds_of_panels(plan, packed); run++) {
-            for (int last = 0; last < 2; last++) {
+            for (int size = 0; size < Plan::sizes; size++) {
                 std::int64_t covered = 0;
-                for (const PixelPiece &piece : plan.covers[run][last]) {
+                for (const PixelPiece &piece : plan.covers[run][size]) {
                     if (piece.row == nullptr) continue;
                     const RowParams &p = piece.row->params;
                     EXPECT_EQ(p.channels_first, planes);
@@ -216,51 +219,95 @@ TEST_P(PlanOf, RowsOfTheProductCoverThePixelsExactly) {
                         EXPECT_GE(piece.count, p.rows) << piece.row->name;
                     }
                 }
-                EXPECT_EQ(covered, plan.pixels[last]);
+                EXPECT_EQ(covered, plan.pixels[size]);
             }
         }
     });
 }
 
+// Those of every task, one after the other.
+std::vector<Tile> all_tiles(const Plan &plan) {
+    std::vector<Tile> tiles;
+    EXPECT_EQ(plan.first_tile(0), 0);
+    EXPECT_EQ(plan.first_tile(plan.tasks), plan.tiles);
+    for (int task = 0; task < plan.tasks; task++) {
+        for (std::int64_t tile = plan.first_tile(task); tile < plan.first_tile(task + 1); tile++) tiles.push_back(plan.tile_at(tile));
+        if (plan.rows_over > 0) tiles.push_back(plan.tile_at(plan.tiles + task));
+    }
+    return tiles;
+}
+
 TEST_P(PlanOf, TilesCoverTheOutputExactly) {
-    for_each_plan([&](const RandomLayer &, const PackedWeights &, const Plan &plan) {
+    for_each_plan([&](const RandomLayer &, const PackedWeights &packed, const Plan &plan) {
         ASSERT_GE(plan.tile_width, 1);
         ASSERT_GE(plan.tile_height, 1);
-        EXPECT_EQ(plan.tiles, plan.batch * plan.y.phases() * plan.tiles_x * plan.tiles_y);
-        // Every column and, over all phases, every row once.
-        std::vector<int> columns(static_cast<std::size_t>(plan.x.output)), rows(static_cast<std::size_t>(plan.y.output));
-        for (std::int64_t tile = 0; tile < plan.tiles_x; tile++) {
-            const Share share(plan.x.output, tile, plan.tiles_x);
-            ASSERT_GE(share.count, 1) << "an empty tile";
-            ASSERT_LE(share.count, plan.tile_width);
-            for (std::int64_t x = 0; x < share.count; x++) columns[share.first + x]++;
-        }
-        for (std::int64_t phase = 0; phase < plan.y.phases(); phase++) {
-            for (std::int64_t tile = 0; tile < plan.tiles_y; tile++) {
-                const Share share(plan.y.outputs(phase), tile, plan.tiles_y);
-                ASSERT_LE(share.count, plan.tile_height);
-                for (std::int64_t y = 0; y < share.count; y++) rows[phase + plan.y.step * (share.first + y)]++;
+        // Panels of each output.
+        const std::int64_t panels = std::accumulate(packed.runs.begin(), packed.runs.end(), std::int64_t(0),
+                                                    [](std::int64_t sum, const PanelRun &run) { return sum + run.panels; });
+        const std::int64_t pixels = plan.y.output * plan.x.output;
+        std::vector<std::int64_t> computed(static_cast<std::size_t>(plan.batch * pixels));
+        for (const Tile &tile : all_tiles(plan)) {
+            ASSERT_GE(tile.width, 1) << "an empty tile";
+            ASSERT_LE(tile.width, plan.tile_width);
+            ASSERT_LE(tile.height, plan.tile_height);
+            std::int64_t of_tile = 0;
+            for (const PanelRun &run : packed.runs) of_tile += packed.panels_of(run, tile.part, tile.parts).count;
+            for (std::int64_t y = tile.y; y < tile.y + tile.height; y++) {
+                const std::int64_t first = (tile.image * plan.y.output + tile.phase + plan.y.step * y) * plan.x.output;
+                for (std::int64_t x = tile.x; x < tile.x + tile.width; x++) computed.at(static_cast<std::size_t>(first + x)) += of_tile;
             }
         }
-        EXPECT_TRUE(std::all_of(columns.begin(), columns.end(), [](int count) { return count == 1; }));
-        EXPECT_TRUE(std::all_of(rows.begin(), rows.end(), [](int count) { return count == 1; }));
+        EXPECT_TRUE(std::all_of(computed.begin(), computed.end(), [&](std::int64_t count) { return count == panels; }));
     });
 }
 
 TEST_P(PlanOf, EveryTileHasANumberOfPixelsThatTheProductCovers) {
     for_each_plan([&](const RandomLayer &, const PackedWeights &, const Plan &plan) {
-        for (std::int64_t phase = 0; phase < plan.y.phases(); phase++) {
-            for (std::int64_t ty = 0; ty < plan.tiles_y; ty++) {
-                for (std::int64_t tx = 0; tx < plan.tiles_x; tx++) {
-                    const std::int64_t width = Share(plan.x.output, tx, plan.tiles_x).count;
-                    const std::int64_t height = Share(plan.y.outputs(phase), ty, plan.tiles_y).count;
-                    if (height == 0) continue;
-                    const std::int64_t pixels = plan.flat ? width * height : width;
-                    EXPECT_TRUE(pixels == plan.pixels[0] || pixels == plan.pixels[1]) << pixels;
-                }
-            }
+        for (const Tile &tile : all_tiles(plan)) {
+            if (tile.height == 0) continue;
+            EXPECT_EQ(plan.pixels[plan.size_of(tile)], plan.flat ? tile.width * tile.height : tile.width);
         }
     });
+}
+
+TEST_P(PlanOf, RowsThatAreOverAreSharedByFiltersWhereThatIsCheaper) {
+    struct Case {
+        std::int64_t size, channels, filters;
+        int kernel, concurrency;
+        std::int64_t over;
+    };
+    const Case cases[] = {
+        {19, 728, 728, 3, 1, 0},  // one task
+        {19, 728, 728, 3, 2, 1},  // 9 rows each, and half of the filters of the last
+        {19, 728, 728, 3, 4, 3},  //
+        {18, 728, 728, 3, 2, 0},  // evenly dealt
+        {19, 728, 16, 7, 2, 0},   // the depthwise results of the last row, twice, are more than half of its filters
+    };
+    for (const Case &one : cases) {
+        SCOPED_TRACE(fmt::format("{}x{} {} -> {}, {} tasks", one.size, one.size, one.channels, one.filters, one.concurrency));
+        LayerConfig config;
+        config.filters = one.filters;
+        config.kernel_size = {one.kernel, one.kernel};
+        config.padding = Padding::same;
+        config.use_bias = false;
+        const std::vector<float> values(one.channels * std::max<std::int64_t>(one.filters, 49));
+        Weights weights;
+        weights.depthwise_kernel = values.data();
+        weights.depthwise_shape = {one.kernel, one.kernel, one.channels, 1};
+        weights.pointwise_kernel = values.data();
+        weights.pointwise_shape = {1, 1, one.channels, one.filters};
+        const PackedWeights packed = pack(config, weights, target_);
+        const Plan plan = make_plan(config, packed, target_, {1, one.size, one.size, one.channels}, true, one.concurrency);
+        EXPECT_EQ(plan.tasks, one.concurrency);
+        EXPECT_EQ(plan.rows_over, one.over);
+        // Of the whole rows every task has as many.
+        if (one.over == 0) continue;
+        for (int task = 0; task < plan.tasks; task++) {
+            std::int64_t rows = 0;
+            for (std::int64_t tile = plan.first_tile(task); tile < plan.first_tile(task + 1); tile++) rows += plan.tile_at(tile).height;
+            EXPECT_EQ(rows, one.size / one.concurrency) << task;
+        }
+    }
 }
 
 TEST_P(PlanOf, TheTapsThatAreLeftOutMeetZerosOnly) {
