@@ -267,16 +267,21 @@ KnownStages known_shape(Func output, Func input, const KnownWeights &weights, co
             {s.lane, s.x, s.strip, s.y, s.block, s.tile_x, s.tile_y, s.n}, s.x, s.y, window, part.window, padded,
             [&](const Expr &i, const Expr &j) { return taps(s.lane, i, j, s.block); }, keep_order);
         const Expr strips = simplify((cut.width() + tiles.together - 1) / tiles.together);
-        part.columns = RDom(0, tiles.together, 0, strips, 0, cut.height(), "columns");
-        const RDom &at = part.columns;
-        if (!is_const(tile.height)) part.columns.where(at.z < tile.height);
-        if (!cut.whole_rows()) part.columns.where(at.y * tiles.together < tile.width);
-        if (which) part.columns.where(which(at.y));
-        const Expr inside = row_of(at.z, 0) >= 0 && row_of(at.z, shape.y.kernel - 1) < sizes.y.input;
-        if (rows != Rows::all) part.columns.where(rows == Rows::inside ? inside : !inside);
-        Expr pixel = first_of_strip(at.y) + at.x + at.z * tile.width;
+        const Expr bands = simplify((cut.height() + tiles.band - 1) / tiles.band);
+        part.outputs = RDom(0, tiles.together, 0, tiles.band, 0, strips, 0, bands, "outputs");
+        const RDom &at = part.outputs;
+        Expr y = simplify(at.w * tiles.band + at.y);
+        if (const auto height = as_const_int(tile.height); !height || *height % tiles.band != 0) {
+            part.outputs.where(y < tile.height);
+            y = unsafe_promise_clamped(y, 0, cut.height() - 1);
+        }
+        if (!cut.whole_rows()) part.outputs.where(at.z * tiles.together < tile.width);
+        if (which) part.outputs.where(which(at.z));
+        const Expr inside = row_of(y, 0) >= 0 && row_of(y, shape.y.kernel - 1) < sizes.y.input;
+        if (rows != Rows::all) part.outputs.where(rows == Rows::inside ? inside : !inside);
+        Expr pixel = first_of_strip(at.z) + at.x + y * tile.width;
         if (!cut.whole_rows()) pixel = unsafe_promise_clamped(pixel, 0, tiles.pixel_pitch - 1);
-        s.scratch(s.lane, pixel, s.block, s.tile_x, s.tile_y, s.n) = part.sum(s.lane, at.x, at.y, at.z, s.block, s.tile_x, s.tile_y, s.n);
+        s.scratch(s.lane, pixel, s.block, s.tile_x, s.tile_y, s.n) = part.sum(s.lane, at.x, at.z, y, s.block, s.tile_x, s.tile_y, s.n);
         s.fills.push_back(part);
     };
     auto inside = [&](const Expr &x, const Expr &y) {

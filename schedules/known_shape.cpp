@@ -216,6 +216,40 @@ bool fits_tiles(const KnownShape &shape, const KnownTiles &tiles) {
     return !shape.channels_first || tiles.planes || tiles.turned_pitch <= most_bytes / shape.sums.bytes() / tiles.lanes;
 }
 
+// Whether neighbouring rows' windows share lines that do not stay in the first-level cache from one row to the next: they do where a row's
+// strips follow each other in memory, or the rows of a window are short.
+bool shares_far_rows(const KnownShape &shape, const KnownTiles &tiles) {
+    constexpr int near = 24 << 10;
+    const double window_rows = double(shape.y.kernel) * shape.x.input * shape.channels * shape.sums.bytes();
+    return shape.y.dilation == 1 && shape.channels > tiles.lanes && (shape.x.open() || window_rows > near);
+}
+
+// What a tile reads once more of the rows of its neighbours, and of the taps, in pixels of work: a line from the second-level cache takes
+// as long as four multiplications.
+double cost_of_reading_again(const KnownShape &shape, const KnownTiles &tiles) {
+    if (shape.channels_first || !shares_far_rows(shape, tiles)) return 0;
+    constexpr int multiplications = 4;
+    const int rows = std::max(0, shape.y.kernel - shape.y.stride);
+    return double(multiplications) * (double(rows) * shape.x.input + shape.window()) / shape.filters;
+}
+
+// The rows of a window are those of its neighbours, too, and the taps are the same everywhere: a few rows are computed at one place before
+// the next, so that both come up from the second-level cache once for all of them.
+void choose_band(KnownTiles &tiles, const KnownShape &shape, int highest) {
+    // Where a strip's channels are all in the first-level cache for a few rows, memory is read in its order.
+    constexpr int near = 36 << 10, few = 4, many = 8;
+    auto bytes_of = [&](int rows) {
+        const int columns = (tiles.together - 1) * shape.x.stride + shape.x.kernel, lines = (rows - 1) * shape.y.stride + shape.y.kernel;
+        return double(columns) * lines * shape.channels * shape.sums.bytes();
+    };
+    constexpr int low_window = 3;
+    tiles.rows_first = shape.y.kernel > low_window || bytes_of(few) > near;
+    const int most = tiles.rows_first ? many : few;
+    // Tiles that are turned lie row by row, and rows of a border have a loop of their own.
+    const bool alone = shape.channels_first || tiles.border_apart || !shares_far_rows(shape, tiles);
+    tiles.band = alone ? 1 : ceil_div(highest, ceil_div(highest, most));
+}
+
 KnownTiles choose_tiles(const KnownShape &shape, const TileWishes &wishes, const Target &target) {
     KnownTiles tiles = choose_vectors(shape, wishes, target);
     // The tests of a window's rows cost the four instructions a cycle of a Neoverse-N1 a tenth of its multiplications.
@@ -225,7 +259,11 @@ KnownTiles choose_tiles(const KnownShape &shape, const TileWishes &wishes, const
     const int pixel_bytes = ceil_div(shape.channels, tiles.lanes) * tiles.lanes * shape.multiplier * shape.sums.bytes();
     const int width = shape.x.output, height = shape.y.output;
     const TileBudget budget(shape, tiles, target);
-    const int most_pixels = std::max(budget.bytes / pixel_bytes, budget.least_blocks * most_rows);
+    int most_pixels = std::max(budget.bytes / pixel_bytes, budget.least_blocks * most_rows);
+    // Fewer rows than the window has would read every row of the image that many times.
+    if (shape.known() && target.has_feature(Target::AVX512_Skylake) && shares_far_rows(shape, tiles)) {
+        most_pixels = std::max(most_pixels, std::min(2 * budget.bytes / pixel_bytes, shape.y.kernel * width));
+    }
     constexpr int together = 7;
     if (!shape.known()) {
         tiles.most_pixels = std::min(most_pixels, (1 << KnownTiles::pixel_bits) - 1);
@@ -237,6 +275,7 @@ KnownTiles choose_tiles(const KnownShape &shape, const TileWishes &wishes, const
         tiles.together = wishes.together > 0 ? wishes.together : shape.x.open() ? together : std::min(width, together);
         // The last strip and the last block go on beyond the tile.
         tiles.pixel_pitch = pixel_pitch(tiles.most_pixels + std::max(most_rows, tiles.together) - 1, tiles.lanes * shape.sums.bytes());
+        choose_band(tiles, shape, tiles.most_pixels);
         choose_turns(tiles, shape);
         return tiles;
     }
@@ -246,6 +285,7 @@ KnownTiles choose_tiles(const KnownShape &shape, const TileWishes &wishes, const
     // The depthwise stage beside the product; its multiplications wait more for what they load.
     const double depthwise = 1.6 * shape.window() / shape.filters;
     double least = std::numeric_limits<double>::infinity(), product = 0;
+    const double start = budget.start + cost_of_reading_again(shape, tiles);
     std::map<int, TileCost> costs;
     auto cost_of = [&](int count) -> const TileCost & {
         if (const auto known = costs.find(count); known != costs.end()) return known->second;
@@ -253,7 +293,7 @@ KnownTiles choose_tiles(const KnownShape &shape, const TileWishes &wishes, const
         const Cover cover = cover_pixels(low * width, most_rows, tiles.vectors, more == 0, target);
         const int rows = cover.runs[0].rows;
         const double large = ceil_div((low + 1) * width, rows) * block_cost(rows, tiles.vectors, target);
-        return costs[count] = {cover.cost + budget.start, more == 0 ? 0 : large + budget.start, cover.runs};
+        return costs[count] = {cover.cost + start, more == 0 ? 0 : large + start, cover.runs};
     };
     // The product's cost, and the depthwise stage's beside it, of the thread that has most to do.
     auto take = [&](double of_product, double of_depthwise, int count, int tile_groups, int filter_groups) {
@@ -285,6 +325,7 @@ KnownTiles choose_tiles(const KnownShape &shape, const TileWishes &wishes, const
     }
     tiles.together = wishes.together > 0 ? wishes.together : std::min(width, strip_of(width, target));
     tiles.pixel_pitch = pixel_pitch(width * ceil_div(height, tiles.count), tiles.lanes * shape.sums.bytes());
+    choose_band(tiles, shape, ceil_div(height, tiles.count));
     choose_turns(tiles, shape);
     if (const auto planes = choose_planes(shape, wishes, target)) {
         const double turned = product * panels * tiles.vectors * shape.depthwise_channels() + cost_of_turned_stages(shape, tiles);
@@ -406,22 +447,26 @@ void schedule_known_shape(Func output, const KnownStages &s, const KnownShape &s
     const int blocks = ceil_div(shape.channels, tiles.lanes) * shape.multiplier;
     if (tiles.pixel_pitch * tiles.lanes * shape.sums.bytes() <= most_stack_bytes / blocks) scratch.store_in(MemoryType::Stack);
     for (std::size_t i = 0; i < s.fills.size(); i++) {
-        const RDom &columns = s.fills[i].columns;
+        const RDom &outputs = s.fills[i].outputs;
         Stage fill = scratch.update(static_cast<int>(i));
         Var multiplied("multiplied");
+        VarOrRVar strip = shape.channels_first ? VarOrRVar(outputs.z) : VarOrRVar(s.block);
         if (shape.channels_first) {
             // A block's channels, turned, are for all its multipliers and rows.
             fill.split(s.block, s.block, multiplied, shape.multiplier)
-                .reorder(s.lane, columns.x, columns.y, columns.z, multiplied, s.block, s.tile_x, s.tile_y, s.n);
+                .reorder({s.lane, outputs.x, outputs.y, outputs.z, outputs.w, multiplied, s.block, s.tile_x, s.tile_y, s.n});
+        } else if (tiles.rows_first) {
+            fill.reorder({s.lane, outputs.x, outputs.y, s.block, outputs.z, outputs.w, s.tile_x, s.tile_y, s.n});
+            strip = outputs.y;
         } else {
-            fill.reorder(s.lane, columns.x, s.block, columns.y, columns.z, s.tile_x, s.tile_y, s.n);
+            fill.reorder({s.lane, outputs.x, s.block, outputs.y, outputs.z, outputs.w, s.tile_x, s.tile_y, s.n});
         }
-        fill.vectorize(s.lane, tiles.lanes).unroll(columns.x);
+        fill.vectorize(s.lane, tiles.lanes).unroll(outputs.x);
         if (Func mask = s.fills[i].mask; mask.defined()) {
-            mask.compute_at(scratch, columns.y).bound_extent(s.strip, 1).bound_extent(s.tile_x, 1);
+            mask.compute_at(scratch, outputs.z).bound_extent(s.strip, 1).bound_extent(s.tile_x, 1);
         }
         Func sum = s.fills[i].sum;
-        sum.compute_at(LoopLevel(scratch, shape.channels_first ? VarOrRVar(columns.y) : VarOrRVar(s.block)))
+        sum.compute_at(LoopLevel(scratch, strip))
             .store_in(MemoryType::Stack)
             .bound_extent(s.x, tiles.together)
             .bound_extent(s.lane, tiles.lanes)
@@ -437,11 +482,11 @@ void schedule_known_shape(Func output, const KnownStages &s, const KnownShape &s
         if (shape.window() <= unrolled_window) sum.update().unroll(window.x).unroll(window.y);
         if (!shape.known()) fill.never_partition_all();
         if (!tiles.whole_rows(shape) || shape.channels_first) continue;
-        fill.partition(columns.y, Partition::Auto);
+        fill.partition(outputs.z, Partition::Auto);
         // Few blocks in a row: written out, every test for the border is decided.
         const int strips = ceil_div(shape.x.output, tiles.together);
         constexpr int written_out = 512;
-        if (strips * tiles.together * shape.window() <= written_out) fill.unroll(columns.y);
+        if (strips * tiles.together * shape.window() <= written_out) fill.unroll(outputs.z);
     }
     if (Func turned = s.turned; turned.defined()) {
         if (tiles.turned_pitch <= most_stack_bytes / shape.sums.bytes() / tiles.lanes) turned.store_in(MemoryType::Stack);

@@ -82,6 +82,8 @@ struct KnownTiles {
     int filter_lanes, vectors;   ///< of a block of the product, whose accumulators are in registers: vectors × lanes filters, some pixels
     bool paired;                 ///< a filter has two lanes of such a vector, one for even steps of the reduction and one for odd
     std::vector<PixelRun> runs;  ///< one or two
+    int band;                    ///< rows of the depthwise stage whose strips at one place of a row come before the next place
+    bool rows_first;             ///< of a band, for one block of channels; else its channels come before the next row
     bool border_apart;           ///< rows whose window lies in the image have a loop of their own, which tests nothing
     int pixel_pitch;             ///< pixels that the scratch has room for
     /// channels_first: the sides of the squares that are turned at once, of pixels of a row and channels, and of filters and pixels of a
@@ -106,7 +108,8 @@ struct KnownStages {
     struct Fill {
         Halide::Func sum;   ///< a block of the depthwise stage
         Halide::Func mask;  ///< for each column that a strip reads, whether it is in the image; may be undefined
-        Halide::RDom window, columns;
+        Halide::RDom window;
+        Halide::RDom outputs;  ///< of a strip, rows of a band, strips of a row, bands
     };
     struct Turn {
         Halide::Func square;  ///< pixels × lanes; undefined where the values are zeros
