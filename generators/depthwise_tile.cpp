@@ -26,6 +26,8 @@ public:
     /// Whether the outputs' windows may reach beyond the image, where they read zeros. channels_last, from the image, with a window and a
     /// stride that are promised and without a dilation; at least `together` outputs in a row.
     GeneratorParam<bool> border{"border", false};
+    /// With `border`: a few rows of a block of channels come before the next block; else all channels of a row before the next row.
+    GeneratorParam<bool> rows_first{"rows_first", false};
     /// Outputs whose accumulators are in registers together: neighbours along the row, or for channels_first rows.
     GeneratorParam<int> together{"together", 1};
 
@@ -99,11 +101,9 @@ public:
             if (kernel > 0) taps.dim(2).set_stride(int(lanes) * int(kernel));
             scratch.dim(0).set_extent(lanes);
             scratch.dim(1).set_stride(pixel_stride);
-            // Taller windows share more of their rows with those of the next row.
-            const bool rows_together = kernel > 3;
             for (std::size_t i = 0; i < fills.size(); i++) {
                 sepconv::schedule_depthwise_fill(scratch, static_cast<int>(i), fills[i], {lane, x, y, strip_of_row, multiplier, block},
-                                                 lanes, together, rows_together);
+                                                 lanes, together, kernel, rows_first);
             }
             if (border) return;
             sepconv::schedule_depthwise_tile(scratch, sum, taps_over, {lane, x, y, multiplier, block}, lanes, together, kernel > 0,

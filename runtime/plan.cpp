@@ -16,6 +16,8 @@ std::int64_t ceil_div(std::int64_t a, std::int64_t b) { return a >= 0 ? (a + b -
 std::int64_t floor_div(std::int64_t a, std::int64_t b) { return a >= 0 ? a / b : -((-a + b - 1) / b); }
 std::int64_t round_up(std::int64_t a, std::int64_t b) { return ceil_div(a, b) * b; }
 
+std::int64_t bytes_of(Dtype type) { return type == Dtype::float16 ? 2 : 4; }
+
 Axis make_axis(std::int64_t input, std::int64_t kernel, std::int64_t stride, std::int64_t dilation, Padding padding) {
     const WindowFit fit = fit_window(input, kernel, stride, dilation, padding);
     Axis axis{input, fit.output, kernel, stride, dilation, fit.before};
@@ -30,7 +32,15 @@ Axis make_axis(std::int64_t input, std::int64_t kernel, std::int64_t stride, std
 
 bool fits(int promised, std::int64_t value) { return promised == 0 || promised == value; }
 
-// The most special row for a window, from a strip or from the image; `together` 1 or the largest there is.
+// Whether what a strip of outputs reads in a few rows, of all channels, is more than the first-level cache has room for.
+bool reads_far(const Plan &plan, const RowParams &p) {
+    constexpr std::int64_t near = 64 << 10, rows = 4;
+    const std::int64_t columns = (p.together - 1) * p.stride + p.kernel, lines = (rows - 1) * p.stride + p.kernel;
+    return columns * lines * plan.channels * bytes_of(plan.type) > near;
+}
+
+// The most special row for a window, from a strip or from the image; `together` 1 or the largest there is. Of two for the image, one takes
+// all channels of a row before the next row, the other a few rows of a block of channels before the next block.
 const Row *find_depthwise(const Plan &plan, const BuiltTarget &target, int lanes, bool strip, bool single) {
     const Row *best = nullptr;
     auto promises = [](const RowParams &p) { return (p.kernel > 0) + (p.stride > 0) + (p.dilation > 0); };
@@ -41,7 +51,8 @@ const Row *find_depthwise(const Plan &plan, const BuiltTarget &target, int lanes
         if (!fits(p.kernel, plan.x.kernel)) continue;  // the rows of the packed window would lie further apart than promised
         if (!fits(p.stride, plan.x.stride_in_phase()) || !fits(p.stride, plan.y.stride_in_phase())) continue;
         if (!fits(p.dilation, plan.x.dilation_in_phase()) || !fits(p.dilation, plan.y.dilation_in_phase())) continue;
-        if (best == nullptr || promises(p) > promises(best->params)) best = &row;
+        const int more = best == nullptr ? 1 : promises(p) - promises(best->params);
+        if (more > 0 || (more == 0 && p.rows_first == reads_far(plan, p))) best = &row;
     }
     return best;
 }
@@ -163,8 +174,6 @@ Epilogue make_epilogue(const Activation &activation, const BuiltTarget &target) 
 }
 
 constexpr int turned_lanes = 4;
-
-std::int64_t bytes_of(Dtype type) { return type == Dtype::float16 ? 2 : 4; }
 
 // Values of scratch in a third of the cache that a core has for itself; less makes the product read its panels more often, more evicts
 // them. Of a cache of 2 MiB half of that: on an Emerald Rapids layers take 1.3 % less in the geometric mean, 56×56 144→32 with stride 2

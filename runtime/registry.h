@@ -37,6 +37,7 @@ struct RowParams {
     bool paired = false;
     int pixel_stride = 0;
     int rows = 0;
+    bool rows_first = false;
     int spread = 1;
     int stride = 0;
     bool strip = false;

@@ -170,7 +170,7 @@ private:
     void from_image(const Tile &tile, const Share &blocks, std::int64_t x0, std::int64_t x1, std::int64_t y0, std::int64_t y1,
                     Value *scratch) const {
         if (!plan_.fetch_ahead) return read_image(tile, blocks, reach_of(tile, x0, x1, y0, y1), x0, x1, y0, y1, scratch);
-        // As many rows as the function takes together, so that they are still there when it comes to them.
+        // A few rows, so that they are still there when the function comes to them.
         constexpr std::int64_t band = 4;
         std::int64_t fetched = 0;  // rows from what the output at y0 reads first
         for (std::int64_t y = y0; y < y1; y += band) {

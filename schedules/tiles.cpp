@@ -75,7 +75,7 @@ void schedule_depthwise_tile(Func scratch, Func sum, RDom taps, const std::vecto
 }
 
 void schedule_depthwise_fill(Func scratch, int update, const DepthwiseFill &fill, const std::vector<Var> &dimensions, int lanes,
-                             int together, bool rows_together) {
+                             int together, int kernel, bool rows_first) {
     const Var lane = dimensions[0], x = dimensions[1], y = dimensions[2], strip = dimensions[3], multiplier = dimensions[4],
               block = dimensions[5];
     const RDom &at = fill.outputs;
@@ -83,8 +83,9 @@ void schedule_depthwise_fill(Func scratch, int update, const DepthwiseFill &fill
     Func sum = fill.sum;
     // The tests for the image's edges are for a whole strip or a row of the window: no loop needs versions of its own for them.
     Stage stage = scratch.bound(lane, 0, lanes).update(update).never_partition_all();
-    stage.split(at.z, band, row, rows_of_band, TailStrategy::GuardWithIf).vectorize(lane).unroll(at.x);
-    if (rows_together) {
+    constexpr int rows_of_fill = 8;
+    stage.split(at.z, band, row, rows_of_fill, TailStrategy::GuardWithIf).vectorize(lane).unroll(at.x);
+    if (rows_first) {
         stage.reorder(lane, at.x, row, block, at.y, band, multiplier);
         sum.compute_at(scratch, row);
     } else {
@@ -100,13 +101,11 @@ void schedule_depthwise_fill(Func scratch, int update, const DepthwiseFill &fill
         .bound_extent(block, 1)
         .vectorize(lane)
         .unroll(x);
-    sum.update()
-        .never_partition_all()
-        .reorder(lane, x, fill.taps.x, fill.taps.y)
-        .vectorize(lane)
-        .unroll(x)
-        .unroll(fill.taps.x)
-        .unroll(fill.taps.y);
+    sum.update().never_partition_all().reorder(lane, x, fill.taps.x, fill.taps.y).vectorize(lane).unroll(x).unroll(fill.taps.x);
+    // Written out, every column of every row of the window has a pointer of its own, which is loaded anew for each load of the image. That
+    // pays only for few of them that stay the same from row to row.
+    constexpr int few_rows = 3;
+    if (rows_first && kernel <= few_rows) sum.update().unroll(fill.taps.y);
 }
 
 void schedule_depthwise_tile_channels_first(Func scratch, Func sum, RDom taps, const std::vector<Var> &dimensions, int lanes, int together,

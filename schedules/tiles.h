@@ -32,9 +32,9 @@ struct DepthwiseFill {
 
 /// The same where the stage has parts, one for each place of a strip beside the image's edges; dimensions (lane, x, y, strip, multiplier,
 /// block).
-/// @param rows_together  a few rows of a block come before the next block
+/// @param rows_first  a few rows of a block come before the next block
 void schedule_depthwise_fill(Halide::Func scratch, int update, const DepthwiseFill &fill, const std::vector<Halide::Var> &dimensions,
-                             int lanes, int together, bool rows_together);
+                             int lanes, int together, int kernel, bool rows_first);
 
 /// The depthwise stage, dimensions (x, y, multiplier, c, unused): vectors along the row, `together` rows in registers.
 void schedule_depthwise_tile_channels_first(Halide::Func scratch, Halide::Func sum, Halide::RDom taps,

@@ -134,6 +134,32 @@ TEST_P(PlanOf, DepthwiseRowsAreOnlyTakenWhereTheirPromisesHold) {
 }
 
 // Few channels with a multiplier become as many as it makes of them, where that takes fewer vectors and there is a function for it.
+TEST(Depthwise, TakesRowsBeforeChannelsWhereAFewRowsOfAllChannelsAreMuch) {
+    const BuiltTarget *target = find_target("avx512");
+    if (target == nullptr) GTEST_SKIP() << "this build has no functions for both orders";
+    const auto row = [&](std::int64_t channels, std::int64_t kernel, std::int64_t stride) {
+        const std::vector<float> values(channels * std::max<std::int64_t>(kernel * kernel, 16));
+        Weights weights;
+        weights.depthwise_kernel = values.data();
+        weights.depthwise_shape = {kernel, kernel, channels, 1};
+        weights.pointwise_kernel = values.data();
+        weights.pointwise_shape = {1, 1, channels, 16};
+        LayerConfig config;
+        config.filters = 16;
+        config.use_bias = false;
+        config.kernel_size = {kernel, kernel};
+        config.strides = {stride, stride};
+        config.padding = Padding::same;
+        const PackedWeights packed = pack(config, weights, *target);
+        return std::string(make_plan(config, packed, *target, {1, 28, 28, channels}, true, 1).depthwise->name);
+    };
+    EXPECT_EQ(row(64, 3, 1), "depthwise_3x3_border_x7");
+    EXPECT_EQ(row(512, 3, 1), "depthwise_3x3_border_rows_x7");
+    EXPECT_EQ(row(96, 3, 2), "depthwise_3x3_s2_border_x7");
+    EXPECT_EQ(row(192, 3, 2), "depthwise_3x3_s2_border_rows_x7") << "a strip has more columns with a stride";
+    EXPECT_EQ(row(16, 5, 1), "depthwise_5x5_border_x7") << "there is no other";
+}
+
 TEST(Channels, AreSpreadWhereThatTakesFewerVectors) {
     const BuiltTarget *target = find_target("avx512");
     if (target == nullptr) GTEST_SKIP() << "this build has no functions that spread channels";
