@@ -140,7 +140,11 @@ private:
         auto tap = [&](const Expr &i, const Expr &j) { return taps(lane, i, j, multiplier, block); };
         fill.sum = sepconv::depthwise_stage({lane, x, y, strip_of_row, multiplier, block}, x, y, window, fill.taps, image, tap,
                                             sepconv::keep_order(target));
-        fill.outputs = RDom(0, outputs, 0, (width + outputs - 1) / outputs, 0, height, "outputs");
+        // Only the first two strips can reach beyond the image at the left, the second where it has moved back, and the last two at the
+        // right.
+        const Expr strips = (width + outputs - 1) / outputs, ends = min(strips, 2);
+        fill.outputs =
+            RDom(0, outputs, left == 0 && right > 0 ? strips - ends : Expr(0), left + right > 0 ? ends : strips, 0, height, "outputs");
         const RDom &at = fill.outputs;
         const Expr first = first_of(at.y) * stride;
         fill.outputs.where(max(first_column - first, 0) == left && max(first + span - 1 - last_column, 0) == right);

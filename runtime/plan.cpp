@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <limits>
+#include <numeric>
 #include <optional>
 
 #include "activation.h"
@@ -32,11 +33,15 @@ Axis make_axis(std::int64_t input, std::int64_t kernel, std::int64_t stride, std
 
 bool fits(int promised, std::int64_t value) { return promised == 0 || promised == value; }
 
-// Whether what a strip of outputs reads in a few rows, of all channels, is more than the first-level cache has room for.
-bool reads_far(const Plan &plan, const RowParams &p) {
-    constexpr std::int64_t near = 64 << 10, rows = 4;
-    const std::int64_t columns = (p.together - 1) * p.stride + p.kernel, lines = (rows - 1) * p.stride + p.kernel;
-    return columns * lines * plan.channels * bytes_of(plan.type) > near;
+// Whether a few rows of one block of channels had better come before the next block: what a strip of outputs reads there, of all channels,
+// is more than the first-level cache has room for, and that of one block, and half as much beside it, does not fall into so few of its
+// sets that they overflow.
+bool rows_before_channels(const Plan &plan, const RowParams &p) {
+    constexpr std::int64_t near = 64 << 10, rows = 4, line = 64, sets = 64, ways = 12;
+    const std::int64_t columns = (p.together - 1) * p.stride + p.kernel, lines = columns * ((rows - 1) * p.stride + p.kernel);
+    const std::int64_t pixel = plan.channels * bytes_of(plan.type);
+    const std::int64_t apart = pixel % line == 0 ? std::gcd(pixel / line, sets) : 1;
+    return lines * pixel > near && 3 * lines <= 2 * sets / apart * ways;
 }
 
 // The most special row for a window, from a strip or from the image; `together` 1 or the largest there is. Of two for the image, one takes
@@ -52,7 +57,7 @@ const Row *find_depthwise(const Plan &plan, const BuiltTarget &target, int lanes
         if (!fits(p.stride, plan.x.stride_in_phase()) || !fits(p.stride, plan.y.stride_in_phase())) continue;
         if (!fits(p.dilation, plan.x.dilation_in_phase()) || !fits(p.dilation, plan.y.dilation_in_phase())) continue;
         const int more = best == nullptr ? 1 : promises(p) - promises(best->params);
-        if (more > 0 || (more == 0 && p.rows_first == reads_far(plan, p))) best = &row;
+        if (more > 0 || (more == 0 && p.rows_first == rows_before_channels(plan, p))) best = &row;
     }
     return best;
 }
