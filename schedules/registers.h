@@ -46,7 +46,7 @@ inline int pixel_pitch(int pixels, int pixel_bytes) {
 
 /// Of the threads that were asked for, as many as have enough to do: waking another one costs several microseconds.
 inline int worthwhile_threads(double operations, int asked) {
-    constexpr double worth_waking = 1e6;
+    constexpr double worth_waking = 5e5;
     return std::max(1, static_cast<int>(std::min<double>(asked, operations / worth_waking)));
 }
 
