@@ -38,13 +38,16 @@ struct TileBudget {
 };
 
 // What a block of rows × vectors accumulators costs, in pixels of work: few leave the multipliers waiting for each other and for
-// what is loaded. Measured on Zen 4.
-double block_cost(int rows, int vectors, const Target &target) {
+// what is loaded, and many overlap less with the next block where the reduction is short. Measured on Zen 4 and 5.
+double block_cost(int rows, int vectors, int steps, const Target &target) {
+    constexpr int many = 16, short_reduction = 256;
     const int accumulators = rows * vectors;
-    const double factor = accumulators >= registers(target).enough ? 1
-                          : accumulators >= 10                     ? 1.05
-                          : accumulators >= 8                      ? 1.2
-                                                                   : 10.0 / accumulators;
+    const bool alone = target.has_feature(Target::AVX512_Skylake) && accumulators >= many && steps < short_reduction;
+    const double factor = alone                                      ? 1.04
+                          : accumulators >= registers(target).enough ? 1
+                          : accumulators >= 10                       ? 1.05
+                          : accumulators >= 8                        ? 1.2
+                                                                     : 10.0 / accumulators;
     return rows * factor + 0.25;
 }
 
@@ -54,16 +57,16 @@ struct Cover {
 };
 
 // Covers a tile's pixels with blocks of one height or, where `two`, of two; none higher than `most` or than its pixels.
-Cover cover_pixels(int pixels, int most, int vectors, bool two, const Target &target) {
+Cover cover_pixels(int pixels, int most, int vectors, int steps, bool two, const Target &target) {
     Cover best;
     for (int a = std::min(most, pixels); a >= 1; a--) {
-        const double cost_a = block_cost(a, vectors, target), alone = ceil_div(pixels, a) * cost_a;
+        const double cost_a = block_cost(a, vectors, steps, target), alone = ceil_div(pixels, a) * cost_a;
         if (alone < best.cost) best = {alone, {{a, 0, 0}}};
         for (int b = a - 1; two && b >= 1; b--) {
             for (int blocks = 1; blocks * a < pixels; blocks++) {
                 const int rest = pixels - blocks * a;
                 // The second run's results are copied: a hundredth is left for that.
-                const double both = (blocks * cost_a + ceil_div(rest, b) * block_cost(b, vectors, target)) * 1.01;
+                const double both = (blocks * cost_a + ceil_div(rest, b) * block_cost(b, vectors, steps, target)) * 1.01;
                 if (rest >= b && both < best.cost) best = {both, {{a, 0, blocks * a}, {b, blocks * a, rest}}};
             }
         }
@@ -286,13 +289,15 @@ KnownTiles choose_tiles(const KnownShape &shape, const TileWishes &wishes, const
     const double depthwise = 1.6 * shape.window() / shape.filters;
     double least = std::numeric_limits<double>::infinity(), product = 0;
     const double start = budget.start + cost_of_reading_again(shape, tiles);
+    // Pairs take two steps at once, and add their lanes after each block: they are left as they are.
+    const int steps = tiles.paired ? std::numeric_limits<int>::max() : shape.depthwise_channels();
     std::map<int, TileCost> costs;
     auto cost_of = [&](int count) -> const TileCost & {
         if (const auto known = costs.find(count); known != costs.end()) return known->second;
         const int low = height / count, more = height % count;
-        const Cover cover = cover_pixels(low * width, most_rows, tiles.vectors, more == 0, target);
+        const Cover cover = cover_pixels(low * width, most_rows, tiles.vectors, steps, more == 0, target);
         const int rows = cover.runs[0].rows;
-        const double large = ceil_div((low + 1) * width, rows) * block_cost(rows, tiles.vectors, target);
+        const double large = ceil_div((low + 1) * width, rows) * block_cost(rows, tiles.vectors, steps, target);
         return costs[count] = {cover.cost + start, more == 0 ? 0 : large + start, cover.runs};
     };
     // The product's cost, and the depthwise stage's beside it, of the thread that has most to do.
