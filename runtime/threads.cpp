@@ -6,6 +6,7 @@
 #include <chrono>
 #include <condition_variable>
 #include <cstdint>
+#include <deque>
 #include <mutex>
 #include <thread>
 #include <vector>
@@ -57,6 +58,7 @@ public:
         task_ = task;
         context_ = context;
         count_ = count;
+        job_++;
         next_.store(0, std::memory_order_relaxed);
         const std::uint64_t invited = std::min<std::uint64_t>({static_cast<std::uint64_t>(threads - 1), workers_.size(), most_workers});
         state_.store(next_job(state_.load(std::memory_order_relaxed)) | open | invited << invited_shift, std::memory_order_seq_cst);
@@ -66,7 +68,7 @@ public:
             }  // a worker that has looked and not yet slept holds it
             wake_.notify_all();
         }
-        take_indices();
+        take_indices(0);
         // All indices are taken; workers that have not come yet need not, and the others finish theirs.
         state_.fetch_and(~open, std::memory_order_acq_rel);
         auto finished = [this] { return (state_.load(std::memory_order_acquire) & active_mask) == 0; };
@@ -96,6 +98,7 @@ private:
     bool start(int count) {
         try {
             while (static_cast<int>(workers_.size()) < count) {
+                while (claims_.size() < workers_.size() + 2) claims_.emplace_back(0);
                 workers_.emplace_back(&Pool::work, this, static_cast<std::uint64_t>(workers_.size()));
             }
         } catch (const std::exception &) {
@@ -104,8 +107,19 @@ private:
         return !workers_.empty();
     }
 
-    void take_indices() {
-        for (int i = next_.fetch_add(1); i < count_; i = next_.fetch_add(1)) task_(context_, i);
+    // Each thread begins with an index of its own, the same in every job, so that what its core has in its caches is of use to the next:
+    // the calling thread with 0, the workers with 1 and on. Then it takes what is left.
+    void take_indices(int own) {
+        if (own < count_ && claim(own)) task_(context_, own);
+        for (int i = next_.fetch_add(1); i < count_; i = next_.fetch_add(1)) {
+            if (claim(i)) task_(context_, i);
+        }
+    }
+
+    // False where another thread has taken the index already.
+    bool claim(int index) {
+        const auto at = static_cast<std::size_t>(index);
+        return at >= claims_.size() || claims_[at].exchange(job_, std::memory_order_relaxed) != job_;
     }
 
     void work(std::uint64_t index) {
@@ -131,7 +145,7 @@ private:
             }
             if (!called(state)) continue;
             seen = job_of(state);
-            take_indices();
+            take_indices(static_cast<int>(index) + 1);
             state = state_.fetch_sub(1, std::memory_order_acq_rel);
             if ((state & active_mask) == 1 && (state & open) == 0) {
                 {
@@ -152,7 +166,9 @@ private:
     void (*task_)(void *, int) = nullptr;
     void *context_ = nullptr;
     int count_ = 0;
-    std::vector<std::thread> workers_;  // only the holder of job_mutex_ adds to it
+    std::uint64_t job_ = 0;
+    std::deque<std::atomic<std::uint64_t>> claims_;  // for each thread's own index the last job in which somebody took it
+    std::vector<std::thread> workers_;               // only the holder of job_mutex_ adds to it
 };
 
 }  // namespace

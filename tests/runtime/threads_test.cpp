@@ -1,14 +1,17 @@
 // Layers from several threads at once, and every way that a run can get its threads. Meant to be run under ThreadSanitizer too.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cstdint>
+#include <iterator>
 #include <string>
 #include <thread>
 #include <vector>
 
 #include "closeness.h"
 #include "random_layer.h"
+#include "threads.h"
 
 namespace sepconv {
 namespace {
@@ -166,6 +169,31 @@ TEST(Threads, AThousandThreadsAreTheSameAsOne) {
     const RandomLayer one = filled(plain(DataFormat::channels_last), 1, 64, 64, 32);
     const Layer layer(one.config, one.weights());
     EXPECT_TRUE(same_bits(one.run(layer, {.threads = 1000, .executor = nullptr}), one.run(layer, one_thread)));
+}
+
+TEST(Threads, EachThreadBeginsWithTheSameIndexInEveryJob) {
+    constexpr int threads = 4;
+    struct Job {
+        std::atomic<int> begun = 0;
+        std::thread::id of_index[threads];
+    };
+    std::thread::id first[threads];
+    for (int repeat = 0; repeat < 200; repeat++) {
+        Job job;
+        pool_parallel_for(
+            threads, threads,
+            [](void *context, int index) {
+                auto &job = *static_cast<Job *>(context);
+                job.of_index[index] = std::this_thread::get_id();
+                // No thread goes on to a second index before each has one.
+                job.begun++;
+                while (job.begun < threads) std::this_thread::yield();
+            },
+            &job);
+        if (repeat == 0) std::copy(std::begin(job.of_index), std::end(job.of_index), std::begin(first));
+        for (int index = 0; index < threads; index++) ASSERT_EQ(job.of_index[index], first[index]) << "index " << index;
+        ASSERT_EQ(job.of_index[0], std::this_thread::get_id());
+    }
 }
 
 TEST(Threads, RunsThatFindThePoolBusyDoTheirTasksThemselves) {
