@@ -128,8 +128,8 @@ std::string explain(const Plan &plan, const LayerConfig &config, const PackedWei
     text += fmt::format("tile       {} rows x {} columns{}, {} in all: {}\n", plan.tile_height, plan.tile_width,
                         plan.y.step > 1 ? fmt::format(", rows {} apart", plan.y.step) : std::string(), plan.tiles, tile_why);
     if (plan.rows_over > 0) {
-        text += fmt::format("{:<10} the last {} of the rows {}: each of the {} tasks computes some of the filters there\n", "",
-                            plan.rows_over, plan.rows_over == 1 ? "is over" : "are over", plan.tasks);
+        const std::string rows = plan.rows_over == 1 ? "row is" : fmt::format("{} rows are", plan.rows_over);
+        text += fmt::format("{:<10} the last {} over: each of the {} tasks computes some of the filters there\n", "", rows, plan.tasks);
     }
     text += fmt::format("product    over {}\n", plan.flat ? "the tile's pixels as one row" : "one row of the tile at a time");
     text += fmt::format("activation {}\n", epilogue_words(plan, config));

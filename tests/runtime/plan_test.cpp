@@ -11,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "explain.h"
 #include "gpu/rows.h"
 #include "random_layer.h"
 
@@ -327,6 +328,10 @@ TEST_P(PlanOf, RowsThatAreOverAreSharedByFiltersWhereThatIsCheaper) {
         const Plan plan = make_plan(config, packed, target_, {1, one.size, one.size, one.channels}, true, one.concurrency);
         EXPECT_EQ(plan.tasks, one.concurrency);
         EXPECT_EQ(plan.rows_over, one.over);
+        const Shape output = {1, one.size, one.size, one.filters};
+        const std::string words = explain(plan, config, packed, target_, {1, one.size, one.size, one.channels}, output, false);
+        const std::string said = one.over == 1 ? "the last row is over" : fmt::format("the last {} rows are over", one.over);
+        EXPECT_EQ(words.find(said) != std::string::npos, one.over > 0) << words;
         // Of the whole rows every task has as many.
         if (one.over == 0) continue;
         for (int task = 0; task < plan.tasks; task++) {
