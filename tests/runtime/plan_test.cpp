@@ -307,7 +307,7 @@ TEST_P(PlanOf, RowsThatAreOverAreSharedByFiltersWhereThatIsCheaper) {
     const Case cases[] = {
         {19, 728, 728, 3, 1, 0},  // one task
         {19, 728, 728, 3, 2, 1},  // 9 rows each, and half of the filters of the last
-        {19, 728, 728, 3, 4, 3},  //
+        {19, 192, 728, 3, 4, 3},  // the scratch has room for three rows even where the cache is small
         {18, 728, 728, 3, 2, 0},  // evenly dealt
         {19, 728, 16, 7, 2, 0},   // the depthwise results of the last row, twice, are more than half of its filters
     };
@@ -315,6 +315,7 @@ TEST_P(PlanOf, RowsThatAreOverAreSharedByFiltersWhereThatIsCheaper) {
         SCOPED_TRACE(fmt::format("{}x{} {} -> {}, {} tasks", one.size, one.size, one.channels, one.filters, one.concurrency));
         LayerConfig config;
         config.filters = one.filters;
+        config.dtype = target_.type;
         config.kernel_size = {one.kernel, one.kernel};
         config.padding = Padding::same;
         config.use_bias = false;
