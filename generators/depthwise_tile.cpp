@@ -66,7 +66,15 @@ public:
             scratch(lane, x, y, multiplier, block) = undef(type);
             // Of a window no more than half lies beside the image.
             for (int left = 0; left <= kernel / 2; left++) {
-                for (int right = 0; right <= kernel / 2; right++) fill_strips(window, left, right);
+                for (int right = left == 0 ? 1 : 0; right <= kernel / 2; right++) fill_strips(window, left, right, Rows::all);
+            }
+            // Of the strips between them, rows whose windows lie in the image have no test. Under a wide window without a stride it costs
+            // too little beside what is computed to be worth a loop of its own.
+            constexpr int narrow_window = 3;
+            if (kernel <= narrow_window || stride > 1) {
+                for (const Rows rows : {Rows::above, Rows::inside, Rows::below}) fill_strips(window, 0, 0, rows);
+            } else {
+                fill_strips(window, 0, 0, Rows::all);
             }
         } else {
             auto image = [&](const Expr &column, const Expr &row) { return padded(lane, column, row, block); };
@@ -119,9 +127,12 @@ private:
         return stride > 1 && kernel < widest;
     }
 
+    // Rows of outputs: all, or those before, with and behind the ones whose windows lie in the image from top to bottom.
+    enum class Rows { all, above, inside, below };
+
     // Fills the strips of `together` outputs of which so many of the columns that they read lie left and right of the image. These columns
     // are known then and left out. Rows beside the image are left out by one test for all outputs of a strip.
-    void fill_strips(const sepconv::Window &window, int left, int right) {
+    void fill_strips(const sepconv::Window &window, int left, int right, Rows rows) {
         const Expr width = scratch.dim(1).extent(), height = scratch.dim(2).extent();
         const int outputs = together, span = (outputs - 1) * stride + kernel;
         const Expr first_column = padded.dim(1).min(), last_column = padded.dim(1).max();
@@ -131,10 +142,14 @@ private:
         sepconv::DepthwiseFill fill;
         fill.taps = RDom(0, kernel, 0, kernel, "taps_over");
         const Expr row = y * stride + fill.taps.y;
-        fill.taps.where(row >= first_row && row <= last_row);
+        if (rows != Rows::inside) fill.taps.where(row >= first_row && row <= last_row);
+        const Expr inside = clamp((first_row + stride - 1) / stride, 0, height);
+        const Expr below = clamp((last_row - kernel + stride) / stride, inside, height);
+        const Expr begin = rows == Rows::inside ? inside : rows == Rows::below ? below : Expr(0);
+        const Expr end = rows == Rows::above ? inside : rows == Rows::inside ? below : height;
         auto image = [&](const Expr &column, const Expr &row) {
-            const Expr inside = unsafe_promise_clamped(first_of(strip_of_row) * stride + column, first_column, last_column);
-            const Expr value = padded(lane, inside, unsafe_promise_clamped(row, first_row, last_row), block);
+            const Expr in_row = unsafe_promise_clamped(first_of(strip_of_row) * stride + column, first_column, last_column);
+            const Expr value = padded(lane, in_row, unsafe_promise_clamped(row, first_row, last_row), block);
             return select(column >= left && column < span - right, value, cast(value.type(), 0));
         };
         auto tap = [&](const Expr &i, const Expr &j) { return taps(lane, i, j, multiplier, block); };
@@ -143,8 +158,8 @@ private:
         // Only the first two strips can reach beyond the image at the left, the second where it has moved back, and the last two at the
         // right.
         const Expr strips = (width + outputs - 1) / outputs, ends = min(strips, 2);
-        fill.outputs =
-            RDom(0, outputs, left == 0 && right > 0 ? strips - ends : Expr(0), left + right > 0 ? ends : strips, 0, height, "outputs");
+        fill.outputs = RDom(0, outputs, left == 0 && right > 0 ? strips - ends : Expr(0), left + right > 0 ? ends : strips, begin,
+                            end - begin, "outputs");
         const RDom &at = fill.outputs;
         const Expr first = first_of(at.y) * stride;
         fill.outputs.where(max(first_column - first, 0) == left && max(first + span - 1 - last_column, 0) == right);

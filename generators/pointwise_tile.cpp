@@ -33,8 +33,9 @@ public:
     /// with `paired` an even number. channels_first: `full` depthwise channels; the rest is not read.
     Input<int> full{"full"}, tails{"tails"}, tail_first{"tail_first"}, tail_lanes{"tail_lanes"};
     Input<float> low{"low"}, high{"high"};
-    /// channels_last: (filter, pixel). channels_first: (pixel, filter). Pixels are flattened across the rows of the tile.
-    Output<Buffer<void, 2>> output{"output"};
+    /// channels_last: (filter, pixel of a block, the block's first pixel), whose last two strides are both a pixel's; the last block ends
+    /// with the last pixel. channels_first: (pixel, filter, 0). Pixels are flattened across the rows of the tile.
+    Output<Buffer<void, 3>> output{"output"};
 
     void configure() {
         scratch.set_type(type);
@@ -51,7 +52,7 @@ public:
             accumulated = sepconv::pointwise_stage({pixel, filter}, bias(filter),
                                                    {{q, scratch(pixel, q.x, 0), staged(filter % int(rows), q.x, filter / int(rows))}},
                                                    sepconv::keep_order(target));
-            output(pixel, filter) = sepconv::clamped_stage(accumulated(pixel, filter), lowest, highest);
+            output(pixel, filter, unused) = sepconv::clamped_stage(accumulated(pixel, filter), lowest, highest);
         } else {
             const int width = int(vectors) * int(lanes);
             const bool keep_order = sepconv::keep_order(target);
@@ -80,7 +81,12 @@ public:
                      {tail, scratch(tail_first + tail.x, pixel, full + tail.y), weight(whole + tail.y * tail_lanes + tail.x)}},
                     keep_order);
             }
-            output(filter, pixel) = sepconv::clamped_stage(accumulated(filter, pixel), lowest, highest);
+            // The places of a block's pixels are the same from block to block, as a single dimension would not tell the compiler.
+            output(filter, i, pixel) = undef(type);
+            const Expr pixels = output.dim(2).extent();
+            blocks = RDom(0, int(rows), 0, (pixels + int(rows) - 1) / int(rows), "blocks");
+            const Expr first = min(blocks.y * int(rows), pixels - int(rows));
+            output(filter, blocks.x, first) = sepconv::clamped_stage(accumulated(filter, first + blocks.x), lowest, highest);
         }
     }
 
@@ -97,6 +103,8 @@ public:
         scratch.dim(0).set_stride(1);
         output.dim(0).set_min(0).set_stride(1);
         output.dim(1).set_min(0);
+        output.dim(2).set_min(0);
+        if (channels_first) output.dim(2).set_extent(1);
         if (!channels_first) {
             scratch.dim(0).set_extent(pixel_stride);
             scratch.dim(1).set_stride(pixel_stride);
@@ -108,18 +116,18 @@ public:
         } else if (channels_first) {
             sepconv::schedule_pointwise_tile_channels_first(output, accumulated, pixel, filter, q, lanes, vectors, rows);
         } else if (paired) {
-            sepconv::schedule_pointwise_tile_paired(output, accumulated, pairs, filter, pixel, q, tail, lanes, vectors, rows);
+            sepconv::schedule_pointwise_tile_paired(output, accumulated, pairs, filter, pixel, blocks, q, tail, lanes, vectors, rows);
         } else if (by_lane) {
-            sepconv::schedule_pointwise_tile_by_lane(output, accumulated, staged, filter, pixel, q, tail, lanes, pixel_stride, vectors,
-                                                     rows);
+            sepconv::schedule_pointwise_tile_by_lane(output, accumulated, staged, filter, pixel, blocks, q, tail, lanes, pixel_stride,
+                                                     vectors, rows);
         } else {
-            sepconv::schedule_pointwise_tile(output, accumulated, filter, pixel, q, tail, lanes, vectors, rows);
+            sepconv::schedule_pointwise_tile(output, accumulated, filter, pixel, blocks, q, tail, lanes, vectors, rows);
         }
     }
 
 private:
-    Var filter{"filter"}, pixel{"pixel"}, lane{"lane"}, vector{"vector"}, group{"group"}, i{"i"}, j{"j"}, k{"k"};
-    RDom q, tail;
+    Var filter{"filter"}, pixel{"pixel"}, lane{"lane"}, vector{"vector"}, group{"group"}, i{"i"}, j{"j"}, k{"k"}, unused{"unused"};
+    RDom q, tail, blocks;
     Func staged{"staged"}, pairs, accumulated{"accumulated"};
 };
 

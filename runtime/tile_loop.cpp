@@ -483,8 +483,10 @@ private:
         panel.dim(0, run.width, 1).dim(1, steps, run.width).dim(2, panels.count, run.width * steps);
         Buffer<1> bias(packed_.bias.template as<Value>() + first);
         bias.dim(0, filters, 1);
-        Buffer<2> output(to + first);
-        output.dim(0, std::min(filters, run.first + run.filters - first), 1).dim(1, piece.count, out.x);
+        Buffer<3> output(to + first);
+        output.dim(0, std::min(filters, run.first + run.filters - first), 1)
+            .dim(1, piece.row->params.rows, out.x)
+            .dim(2, piece.count, out.x);
         piece.row->pointwise(depthwise, panel, bias, order.full, order.tails, order.tail_first, order.tail_lanes, plan_.epilogue.low,
                              plan_.epilogue.high, output);
     }
@@ -521,8 +523,8 @@ private:
             panel.dim(0, filters, 1).dim(1, steps, run.width).dim(2, at_once, filters);
             Buffer<1> bias(packed_.bias.template as<Value>() + run.first + first);
             bias.dim(0, at_once * filters, 1);
-            Buffer<2> output(out.data + (run.first + first) * out.f + piece.first);
-            output.dim(0, piece.count, 1).dim(1, at_once * filters, out.f);
+            Buffer<3> output(out.data + (run.first + first) * out.f + piece.first);
+            output.dim(0, piece.count, 1).dim(1, at_once * filters, out.f).dim(2, 1, 0);
             piece.row->pointwise(depthwise, panel, bias, static_cast<int>(steps), 0, 0, 0, plan_.epilogue.low, plan_.epilogue.high, output);
         }
     }

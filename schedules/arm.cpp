@@ -6,9 +6,9 @@ using namespace Halide;
 
 namespace sepconv {
 
-void schedule_pointwise_tile_by_lane(Func output, Func accumulated, Func staged, Var filter, Var pixel, RDom q, RDom tail, int lanes,
-                                     int steps, int vectors, int rows) {
-    schedule_product_blocks(output, accumulated, filter, pixel, lanes, vectors, rows);
+void schedule_pointwise_tile_by_lane(Func output, Func accumulated, Func staged, Var filter, Var pixel, RDom blocks, RDom q, RDom tail,
+                                     int lanes, int steps, int vectors, int rows) {
+    schedule_product_blocks(output, accumulated, filter, pixel, blocks, lanes, vectors, rows);
     // The pixels outside the steps of a block, or their sums would be spilled.
     accumulated.update(0)
         .reorder(filter, pixel, q.x, q.y)

@@ -139,16 +139,17 @@ void schedule_accumulators(Func accumulated, Var a, Var b, const LoopLevel &leve
 
 }  // namespace
 
-LoopLevel schedule_product_blocks(Func output, Func accumulated, Var filter, Var pixel, int lanes, int vectors, int rows) {
-    Var outer("outer"), inner("inner"), vector("vector"), pixel_outer("pixel_outer"), pixel_inner("pixel_inner");
+LoopLevel schedule_product_blocks(Func output, Func accumulated, Var filter, Var pixel, RDom blocks, int lanes, int vectors, int rows) {
+    Var outer("outer"), inner("inner"), vector("vector");
     // Whole panels are computed; the store leaves out the filters beyond the last.
-    output.split(pixel, pixel_outer, pixel_inner, rows, rows > 1 ? TailStrategy::ShiftInwards : TailStrategy::RoundUp)
+    output.update()
+        .allow_race_conditions()
         .split(filter, outer, inner, lanes, TailStrategy::PredicateStores)
         .split(outer, outer, vector, vectors, TailStrategy::RoundUp)
-        .reorder(inner, vector, pixel_inner, outer, pixel_outer)
+        .reorder(inner, vector, blocks.x, outer, blocks.y)
         .vectorize(inner)
         .unroll(vector)
-        .unroll(pixel_inner);
+        .unroll(blocks.x);
     const LoopLevel block(output, outer);
     schedule_accumulators(accumulated, filter, pixel, block, lanes, vectors, rows);
     return block;

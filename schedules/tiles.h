@@ -42,21 +42,23 @@ void schedule_depthwise_tile_channels_first(Halide::Func scratch, Halide::Func s
 
 /// The blocks of the matrix product: vectors × rows accumulators in registers, for a panel's filters and some pixels. The reduction's
 /// loops are each machine's own.
-/// @return the loop over blocks
-Halide::LoopLevel schedule_product_blocks(Halide::Func output, Halide::Func accumulated, Halide::Var filter, Halide::Var pixel, int lanes,
-                                          int vectors, int rows);
+/// @param blocks  pixels of a block, blocks
+/// @return        the loop over blocks
+Halide::LoopLevel schedule_product_blocks(Halide::Func output, Halide::Func accumulated, Halide::Var filter, Halide::Var pixel,
+                                          Halide::RDom blocks, int lanes, int vectors, int rows);
 void schedule_product_blocks_channels_first(Halide::Func output, Halide::Func accumulated, Halide::Var pixel, Halide::Var filter, int lanes,
                                             int vectors, int rows);
 
 /// The matrix product: vectors × rows accumulators in registers, the reduction outside them.
-void schedule_pointwise_tile(Halide::Func output, Halide::Func accumulated, Halide::Var filter, Halide::Var pixel, Halide::RDom q,
-                             Halide::RDom tail, int lanes, int vectors, int rows);
+void schedule_pointwise_tile(Halide::Func output, Halide::Func accumulated, Halide::Var filter, Halide::Var pixel, Halide::RDom blocks,
+                             Halide::RDom q, Halide::RDom tail, int lanes, int vectors, int rows);
 
 /// The same with two lanes for each filter, one for even steps and one for odd: one load gives a pixel's factors for two steps.
 /// @param pairs  (lane, vector, pixel, panel): the sums of even and odd steps
 /// @param lanes  filters in a vector
 void schedule_pointwise_tile_paired(Halide::Func output, Halide::Func accumulated, Halide::Func pairs, Halide::Var filter,
-                                    Halide::Var pixel, Halide::RDom q, Halide::RDom tail, int lanes, int vectors, int rows);
+                                    Halide::Var pixel, Halide::RDom blocks, Halide::RDom q, Halide::RDom tail, int lanes, int vectors,
+                                    int rows);
 
 /// The same with vectors of pixels and rows of filters.
 void schedule_pointwise_tile_channels_first(Halide::Func output, Halide::Func accumulated, Halide::Var pixel, Halide::Var filter,
@@ -69,7 +71,8 @@ inline bool multiplies_by_lane(const Halide::Target &target) { return target.arc
 /// @param staged  (step of a block, pixel, block): the scratch, as vectors whose lanes are the factors
 /// @param steps   of a block
 void schedule_pointwise_tile_by_lane(Halide::Func output, Halide::Func accumulated, Halide::Func staged, Halide::Var filter,
-                                     Halide::Var pixel, Halide::RDom q, Halide::RDom tail, int lanes, int steps, int vectors, int rows);
+                                     Halide::Var pixel, Halide::RDom blocks, Halide::RDom q, Halide::RDom tail, int lanes, int steps,
+                                     int vectors, int rows);
 
 /// The same with vectors of pixels and rows of filters.
 /// @param staged  (filter of a group, step, group): the panel

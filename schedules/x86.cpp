@@ -20,16 +20,17 @@ void schedule_sum(Stage sum, Var filter, Var pixel, const RDom &q, int lanes) {
 
 }  // namespace
 
-void schedule_pointwise_tile(Func output, Func accumulated, Var filter, Var pixel, RDom q, RDom tail, int lanes, int vectors, int rows) {
-    schedule_product_blocks(output, accumulated, filter, pixel, lanes, vectors, rows);
+void schedule_pointwise_tile(Func output, Func accumulated, Var filter, Var pixel, RDom blocks, RDom q, RDom tail, int lanes, int vectors,
+                             int rows) {
+    schedule_product_blocks(output, accumulated, filter, pixel, blocks, lanes, vectors, rows);
     schedule_sum(accumulated.update(0), filter, pixel, q, lanes);
     accumulated.update(0).unroll(q.x, steps_unrolled);
     schedule_sum(accumulated.update(1), filter, pixel, tail, lanes);
 }
 
-void schedule_pointwise_tile_paired(Func output, Func accumulated, Func pairs, Var filter, Var pixel, RDom q, RDom tail, int lanes,
-                                    int vectors, int rows) {
-    const LoopLevel block = schedule_product_blocks(output, accumulated, filter, pixel, lanes, vectors, rows);
+void schedule_pointwise_tile_paired(Func output, Func accumulated, Func pairs, Var filter, Var pixel, RDom blocks, RDom q, RDom tail,
+                                    int lanes, int vectors, int rows) {
+    const LoopLevel block = schedule_product_blocks(output, accumulated, filter, pixel, blocks, lanes, vectors, rows);
     const Var lane = pairs.args()[0], vector = pairs.args()[1], group = pairs.args()[3];
     pairs.compute_at(block)
         .store_in(MemoryType::Stack)

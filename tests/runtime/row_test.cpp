@@ -363,7 +363,7 @@ void PointwiseRow::channels_last(Random &random, Guard guard) const {
     Buffer<3> in(scratch, {{lanes, 1}, {pixels, lanes}, {full + tails, block}});
     Buffer<3> weights(panel, {{panel_width, 1}, {steps, panel_width}, {panels, panel_width * steps}});
     Buffer<1> biases(bias, {{panels * panel_width, 1}});
-    Buffer<2> out(output, {{filters, 1}, {pixels, out_pixel}});
+    Buffer<3> out(output, {{filters, 1}, {params_.rows, out_pixel}, {pixels, out_pixel}});
     // A step's weight for a filter of the panel.
     const auto weight_at = [&](std::int64_t step, std::int64_t filter) {
         if (!params_.paired) return step * panel_width + filter;
@@ -419,7 +419,7 @@ void PointwiseRow::channels_first(Random &random, Guard guard) const {
     const std::int64_t step = wide ? filters : rows, group = wide ? rows : rows * steps;
     Buffer<3> weights(panel, {{rows, 1}, {steps, step}, {groups, group}});
     Buffer<1> biases(bias, {{filters, 1}});
-    Buffer<2> out(output, {{pixels, 1}, {filters, out_filter}});
+    Buffer<3> out(output, {{pixels, 1}, {filters, out_filter}, {1, 0}});
     const std::vector<float> before = output.values();
     ASSERT_EQ(row_.pointwise(in, weights, biases, static_cast<int>(steps), 0, 0, 0, clamp.low, clamp.high, out), 0);
     std::vector<Sum> expected;
