@@ -248,6 +248,7 @@ std::vector<std::pair<std::string, std::int64_t>> tile_sizes(const Request &requ
                                {"lanes_of_a_filter", tiles.paired ? 2 : 1},
                                {"block_pixels", tiles.runs.front().rows}});
     if (tiles.runs.size() > 1) sizes.emplace_back("last_block_pixels", tiles.runs.back().rows);
+    if (!tiles.over.empty()) sizes.emplace_back("rows_by_filters", tiles.over.front().rows);
     return sizes;
 }
 

@@ -52,7 +52,7 @@ public:
             width_ = ceil_div(sizes.x.output, columns_);
         }
         if (shape.known()) {
-            height_ = ceil_div(shape.y.output, tiles.count), rows_of_group_ = tiles.tiles_of_group();
+            height_ = ceil_div(tiles.rows, tiles.count), rows_of_group_ = tiles.tiles_of_group();
         } else {
             const Expr most = max(tiles.most_pixels / width_, 1);
             rows_of_group_ = ceil_div(sizes.y.output, most * tiles.tile_groups);
@@ -69,13 +69,14 @@ public:
     Expr height() const { return height_; }
 
     Tile at(const Expr &column, const Expr &row) const {
-        const int rows = shape_.y.output, count = tiles_.count;
-        Tile tile = {0, row * height_, width_, height_};
+        const int rows = tiles_.rows, count = tiles_.count;
+        Tile tile = {0, tiles_.first_row + row * height_, width_, height_};
         if (!whole_rows()) tile.x = column * width_, tile.width = clamp(sizes_.x.output - tile.x, 0, width_);
         if (!shape_.known()) {
             tile.height = clamp(sizes_.y.output - tile.y, 0, height_);
         } else if (rows % count != 0) {
-            tile.y = row * rows / count, tile.height = (row + 1) * rows / count - tile.y;
+            const Expr first = row * rows / count;
+            tile.y = tiles_.first_row + first, tile.height = (row + 1) * rows / count - first;
         }
         return tile;
     }
@@ -393,7 +394,7 @@ KnownStages known_shape(Func output, Func input, const KnownWeights &weights, co
     const Expr most_pixels = cut.width() * cut.height();
     s.pixels = RDom(
         {{0, rows}, {0, simplify((most_pixels + rows - 1) / rows)}, {0, cut.columns()}, {0, cut.rows_of_group()}, {0, tiles.tile_groups}},
-        "pixels");
+        tiles.first_row > 0 ? "pixels_over" : "pixels");
     const Expr tile_x = s.pixels.z, tile_y = simplify(s.pixels[4] * cut.rows_of_group() + s.pixels.w);
     const Cut::Tile at = cut.at(tile_x, tile_y);
     Expr pixel = s.pixels.y, value;
@@ -465,6 +466,7 @@ KnownStages known_shape(Func output, Func input, const KnownWeights &weights, co
         return all;
     };
     auto define = [&](const std::vector<Var> &pixel) {
+        if (output.defined()) return;
         std::vector<Var> dimensions;
         for (const Expr &dimension : place({pixel.begin(), pixel.end()})) dimensions.emplace_back(dimension.as<Internal::Variable>()->name);
         output(dimensions) = undef(result.type());

@@ -44,7 +44,7 @@ struct ImageSizes {
 /// The filter comes after x and y with channels_first.
 enum class OutputMemory { flat, dense, strided };
 
-/// Defines `output` by updates. The weights are of the type of the sums.
+/// Defines `output`, where it isn't defined yet, and a part of it by an update. The weights are of the type of the sums.
 /// @param input  (c, x, y, n), or with channels_first (x, y, c, n)
 KnownStages known_shape(Halide::Func output, Halide::Func input, const KnownWeights &weights, const KnownShape &shape,
                         const ImageSizes &sizes, const KnownTiles &tiles, const std::function<Halide::Expr(Halide::Expr)> &activated,

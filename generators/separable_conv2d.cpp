@@ -175,7 +175,10 @@ public:
         if (in_tiles() && cut.planes) {
             sepconv::schedule_known_planes(layer, plane_stages, shape(), cut, target);
         } else if (in_tiles()) {
-            sepconv::schedule_known_shape(layer, known_stages, shape(), cut, target);
+            sepconv::schedule_known_shape(layer, 0, known_stages, shape(), cut, target);
+            for (std::size_t i = 0; i < cut.over.size(); i++) {
+                sepconv::schedule_known_shape(layer, static_cast<int>(i) + 1, stages_over[i], shape(), cut.over[i], target);
+            }
         } else if (on_gpu()) {
             gpu_stages.stored = layer;
             gpu_stages.depthwise = stages.depthwise, gpu_stages.pointwise = stages.pointwise, gpu_stages.taps = stages.taps;
@@ -360,7 +363,12 @@ private:
         if (cut.planes) {
             plane_stages = sepconv::known_planes(layer, input, weights, known_shape, cut, finished, keep_order, memory);
         } else {
-            known_stages = sepconv::known_shape(layer, input, weights, known_shape, sizes, cut, finished, keep_order, memory);
+            const auto stages_of = [&](const sepconv::KnownTiles &part, const sepconv::KnownWeights &packed) {
+                return sepconv::known_shape(layer, input, packed, known_shape, sizes, part, finished, keep_order, memory);
+            };
+            known_stages = stages_of(cut, weights);
+            const sepconv::KnownWeights packed = {true, known_stages.taps, known_stages.panels, known_stages.bias};
+            for (const sepconv::KnownTiles &over : cut.over) stages_over.push_back(stages_of(over, weights.packed ? weights : packed));
         }
         if (apart) {
             activate_along_axes(order(filter), [&](const std::vector<Expr> &at) {
@@ -448,6 +456,7 @@ private:
     sepconv::GpuStages gpu_stages;
     sepconv::KnownTiles cut;
     sepconv::KnownStages known_stages;
+    std::vector<sepconv::KnownStages> stages_over;
     sepconv::PlaneStages plane_stages;
 };
 

@@ -129,7 +129,7 @@ void choose_turns(KnownTiles &tiles, const KnownShape &shape) {
     // Squares of four are turned in registers with the fewest shuffles.
     constexpr int most = 4;
     const int lanes = std::min(tiles.lanes, most);
-    const int width = shape.x.output, height = shape.y.output;
+    const int width = shape.x.output, height = shape.known() ? tiles.rows : shape.y.output;
     const int pixels = shape.known() ? height / tiles.count * width : lanes;
     tiles.turned_output = lanes_within(pixels, std::min(tiles.filter_lanes, most));
     auto span = [](int outputs, const KnownAxis &axis) { return (outputs - 1.0) * axis.stride + (axis.kernel - 1.0) * axis.dilation + 1; };
@@ -255,6 +255,7 @@ void choose_band(KnownTiles &tiles, const KnownShape &shape, int highest) {
 
 KnownTiles choose_tiles(const KnownShape &shape, const TileWishes &wishes, const Target &target) {
     KnownTiles tiles = choose_vectors(shape, wishes, target);
+    tiles.first_row = 0, tiles.rows = shape.y.output;
     // The tests of a window's rows cost the four instructions a cycle of a Neoverse-N1 a tenth of its multiplications.
     tiles.border_apart = registers(target).by_lane && shape.known() && !shape.channels_first && shape.y.has_border();
     const int most_rows = wishes.rows > 0 ? wishes.rows : registers(target).most_rows(tiles.vectors);
@@ -283,7 +284,8 @@ KnownTiles choose_tiles(const KnownShape &shape, const TileWishes &wishes, const
         return tiles;
     }
     tiles.most_pixels = 0;
-    const int asked = std::min(wishes.tiles, height), fewest = asked > 0 ? asked : ceil_div(height, std::max(1, most_pixels / width));
+    const int asked = std::min(wishes.tiles, height);
+    auto fewest_of = [&](int rows) { return asked > 0 ? asked : ceil_div(rows, std::max(1, most_pixels / width)); };
     const int panels = ceil_div(shape.filters, tiles.panel_width());
     // The depthwise stage beside the product; its multiplications wait more for what they load.
     const double depthwise = 1.6 * shape.window() / shape.filters;
@@ -291,47 +293,71 @@ KnownTiles choose_tiles(const KnownShape &shape, const TileWishes &wishes, const
     const double start = budget.start + cost_of_reading_again(shape, tiles);
     // Pairs take two steps at once, and add their lanes after each block: they are left as they are.
     const int steps = tiles.paired ? std::numeric_limits<int>::max() : shape.depthwise_channels();
-    std::map<int, TileCost> costs;
-    auto cost_of = [&](int count) -> const TileCost & {
-        if (const auto known = costs.find(count); known != costs.end()) return known->second;
-        const int low = height / count, more = height % count;
+    std::map<std::pair<int, int>, TileCost> costs;
+    auto cost_of = [&](int rows, int count) -> const TileCost & {
+        if (const auto known = costs.find({rows, count}); known != costs.end()) return known->second;
+        const int low = rows / count, more = rows % count;
         const Cover cover = cover_pixels(low * width, most_rows, tiles.vectors, steps, more == 0, target);
-        const int rows = cover.runs[0].rows;
-        const double large = ceil_div((low + 1) * width, rows) * block_cost(rows, tiles.vectors, steps, target);
-        return costs[count] = {cover.cost + start, more == 0 ? 0 : large + start, cover.runs};
+        const int block = cover.runs[0].rows;
+        const double large = ceil_div((low + 1) * width, block) * block_cost(block, tiles.vectors, steps, target);
+        return costs[{rows, count}] = {cover.cost + start, more == 0 ? 0 : large + start, cover.runs};
     };
     // The product's cost, and the depthwise stage's beside it, of the thread that has most to do.
-    auto take = [&](double of_product, double of_depthwise, int count, int tile_groups, int filter_groups) {
+    auto take = [&](double of_product, double of_depthwise, int rows, int count, int tile_groups, int filter_groups) {
         if (of_product + of_depthwise >= least) return;
         least = of_product + of_depthwise, product = of_product;
-        tiles.count = count, tiles.tile_groups = tile_groups, tiles.filter_groups = filter_groups;
-        tiles.runs = cost_of(count).runs;
+        tiles.rows = rows, tiles.count = count, tiles.tile_groups = tile_groups, tiles.filter_groups = filter_groups;
+        tiles.runs = cost_of(rows, count).runs;
     };
-    for (int threads = 1; threads <= worthwhile_threads(shape.operations(), wishes.threads); threads++) {
-        // Fewer rows in a tile may fit the blocks better; each tile reads the panels anew, which is worth a few pixels.
-        const int most_tiles = std::min(height, 4 * fewest + 3);
-        // Threads share the tiles, or each computes all of them for filters of its own, and the depthwise stage again.
-        const int first = ceil_div(fewest, threads) * threads;
-        for (int count = first; count <= std::min(height, std::max(most_tiles, first)); count += threads) {
-            if (asked > 0 && count != asked) continue;
-            const TileCost &cost = cost_of(count);
-            const int share = count / threads, large = std::max(0, ceil_div(height, threads) - height / count * share);
-            const double all = large * cost.large + (share - large) * cost.small;
-            take(all, all * depthwise, count, threads, 1);
-        }
+    const int most_threads = worthwhile_threads(shape.operations(), wishes.threads);
+    for (int threads = 1; threads <= most_threads; threads++) {
         const int panels_of_group = ceil_div(panels, threads), groups = ceil_div(panels, panels_of_group);
-        for (int count = fewest; groups > 1 && count <= std::max(most_tiles, fewest); count++) {
+        // Fewer rows in a tile may fit the blocks better; each tile reads the panels anew, which is worth a few pixels.
+        auto most_tiles = [&](int rows) { return std::min(rows, 4 * fewest_of(rows) + 3); };
+        // Threads share the tiles; the rows that are over, if any, they compute afterwards, each for filters of its own.
+        auto share_tiles = [&](int over, double product_over, double depthwise_over) {
+            const int rows = height - over, first = ceil_div(fewest_of(rows), threads) * threads;
+            for (int count = first; count <= std::min(rows, std::max(most_tiles(rows), first)); count += threads) {
+                if (asked > 0 && count != asked) continue;
+                const TileCost &cost = cost_of(rows, count);
+                const int share = count / threads, large = std::max(0, ceil_div(rows, threads) - rows / count * share);
+                const double all = large * cost.large + (share - large) * cost.small;
+                take(all + product_over, all * depthwise + depthwise_over, rows, count, threads, 1);
+            }
+        };
+        share_tiles(0, 0, 0);
+        const int over = height % threads;
+        if (over > 0 && over < height && over * width <= most_pixels && groups > 1 && asked == 0 && !shape.channels_first) {
+            // To wait for each other and begin anew takes the threads as long as this many multiplications.
+            constexpr double beginning = 4e5;
+            const double all = cost_of(over, 1).small;
+            share_tiles(over, all * panels_of_group / panels + beginning / shape.filters / shape.depthwise_channels(), all * depthwise);
+        }
+        // Or each thread computes all tiles for filters of its own, and the depthwise stage again.
+        const int fewest = fewest_of(height);
+        for (int count = fewest; groups > 1 && count <= std::max(most_tiles(height), fewest); count++) {
             if (asked > 0 && count != asked) continue;
-            const TileCost &cost = cost_of(count);
+            const TileCost &cost = cost_of(height, count);
             const int large = height % count;
             const double all = large * cost.large + (count - large) * cost.small;
-            take(all * panels_of_group / panels, all * depthwise, count, 1, groups);
+            take(all * panels_of_group / panels, all * depthwise, height, count, 1, groups);
         }
     }
-    tiles.together = wishes.together > 0 ? wishes.together : std::min(width, strip_of(width, target));
-    tiles.pixel_pitch = pixel_pitch(width * ceil_div(height, tiles.count), tiles.lanes * shape.sums.bytes());
-    choose_band(tiles, shape, ceil_div(height, tiles.count));
-    choose_turns(tiles, shape);
+    auto finish = [&](KnownTiles &part) {
+        const int highest = ceil_div(part.rows, part.count);
+        part.together = wishes.together > 0 ? wishes.together : std::min(width, strip_of(width, target));
+        part.pixel_pitch = pixel_pitch(width * highest, part.lanes * shape.sums.bytes());
+        choose_band(part, shape, highest);
+        choose_turns(part, shape);
+    };
+    if (tiles.rows < height) {
+        KnownTiles over = tiles;
+        over.first_row = tiles.rows, over.rows = height - tiles.rows, over.count = 1, over.tile_groups = 1;
+        over.filter_groups = tiles.tile_groups, over.runs = cost_of(over.rows, 1).runs;
+        finish(over);
+        tiles.over.push_back(over);
+    }
+    finish(tiles);
     if (const auto planes = choose_planes(shape, wishes, target)) {
         const double turned = product * panels * tiles.vectors * shape.depthwise_channels() + cost_of_turned_stages(shape, tiles);
         if (wishes.form == PlaneForm::planes || (wishes.form == PlaneForm::chosen && planes->cost < turned)) {
@@ -342,11 +368,14 @@ KnownTiles choose_tiles(const KnownShape &shape, const TileWishes &wishes, const
     return tiles;
 }
 
-void schedule_known_shape(Func output, const KnownStages &s, const KnownShape &shape, const KnownTiles &tiles, const Target &target) {
+void schedule_known_shape(Func output, int update, const KnownStages &s, const KnownShape &shape, const KnownTiles &tiles,
+                          const Target &target) {
     const int panel = tiles.panel_width();
-    Var outer("outer"), inner("inner"), vector("vector");
+    // A loop is found by its name, so that no other update has one of the same.
+    const std::string of_update = update > 0 ? "_" + std::to_string(update) : "";
+    Var outer("outer" + of_update), inner("inner"), vector("vector" + of_update);
     output.bound(s.filter, 0, shape.filters);
-    Stage store = output.update();
+    Stage store = output.update(update);
     const int lanes = shape.channels_first ? tiles.turned_output : tiles.filter_lanes;
     // By vectors first: where the filters are whole vectors, a test is for one of them and not for each of its lanes.
     const auto tail = [](int extent, int part) { return extent % part == 0 ? TailStrategy::RoundUp : TailStrategy::GuardWithIf; };

@@ -75,6 +75,7 @@ struct KnownTiles {
 
     int lanes;                   ///< of the depthwise stage
     int together;                ///< its outputs whose accumulators are in registers at once
+    int first_row, rows;         ///< of a known image, those that the tiles are of
     int count;                   ///< of tiles, for a known image
     int most_pixels;             ///< of a tile, for an open image
     int tile_groups;             ///< threads that share the tiles, each with as many of them
@@ -91,6 +92,8 @@ struct KnownTiles {
     int turned_input, turned_output;
     int turned_pitch;                  ///< pixels of the input that a tile reads, at most
     std::optional<PlaneTiles> planes;  ///< of a tile that is not turned; count and tile_groups above are its own too
+    /// One or none: the last rows, which the threads share by filters after all others, that these can be dealt out evenly.
+    std::vector<KnownTiles> over;
 
     int panel_width() const { return planes ? planes->filters : vectors * filter_lanes; }
     /// Whether every tile is as wide as the image, a known number.
@@ -138,7 +141,8 @@ struct KnownStages {
     Halide::Var along, across, part;  ///< of a square that is turned; squares are parts of a vector
 };
 
-void schedule_known_shape(Halide::Func output, const KnownStages &stages, const KnownShape &shape, const KnownTiles &tiles,
+/// @param update  the update of `output` that the stages end with
+void schedule_known_shape(Halide::Func output, int update, const KnownStages &stages, const KnownShape &shape, const KnownTiles &tiles,
                           const Halide::Target &target);
 
 }  // namespace sepconv

@@ -24,6 +24,7 @@ OPEN_HEIGHT = {"width": 40, "channels": 64, "filters": 64}
 OPEN_WIDTH = {"height": 40, "channels": 64, "filters": 64, "dense": "false"}
 PLANES = {"height": 57, "width": 56, "channels": 32, "filters": 64, "channels_first": "true", "form": "planes"}
 TWO_HEIGHTS = {"height": 7, "width": 7, "channels": 1024, "filters": 1024}
+UNEVEN_ROWS = {"height": 9, "width": 19, "channels": 288, "filters": 288, "kernel_height": 5, "kernel_width": 5}
 
 
 TARGETS = {"avx512": "x86-64-linux-avx512_skylake-avx512-avx2-avx-f16c-fma-sse41", "avx2": "x86-64-linux-avx2-avx-f16c-fma-sse41",
@@ -39,9 +40,9 @@ def emitted(what, suffix, target, **params):
         return (Path(folder) / f"layer{suffix}").read_text()
 
 
-def statement(**params):
+def statement(target="avx2", **params):
     """Halide's lowered statement."""
-    return emitted("stmt", ".stmt", "avx2", **params)
+    return emitted("stmt", ".stmt", target, **params)
 
 
 def x86_products(text):
@@ -90,6 +91,17 @@ class Threads(unittest.TestCase):
                     self.assertEqual(len(loops), 1)
                     self.assertIn(int(loops[0]), range(2, threads + 1))
 
+    def test_share_rows_that_are_over_by_filters(self):
+        for target in ("avx512", "avx2", "sse41", "arm"):
+            for threads, height in ((2, 9), (3, 7), (4, 13)):
+                with self.subTest(target=target, threads=threads):
+                    rows, filters = parallel_loops(statement(target, **{**UNEVEN_ROWS, "height": height}, threads=threads))
+                    self.assertEqual(rows, str(threads))
+                    self.assertIn(int(filters), range(2, threads + 1))
+        for even in ({**UNEVEN_ROWS, "height": 10}, MANY_ROWS):
+            with self.subTest(**even):
+                self.assertEqual(parallel_loops(statement(**even, threads=2)), ["2"])
+
     def test_make_one_parallel_loop_of_a_constant_count_for_open_sizes(self):
         for sizes in (OPEN, OPEN_HEIGHT, OPEN_WIDTH):
             with self.subTest(**sizes):
@@ -104,11 +116,12 @@ class Threads(unittest.TestCase):
                 self.assertEqual(parallel_loops(statement(**sizes, threads=1)), [])
 
     def test_have_scratch_of_their_own(self):
-        for sizes in (MANY_ROWS, MANY_FILTERS, OPEN, PLANES):
+        for sizes, loops in ((MANY_ROWS, 1), (MANY_FILTERS, 1), (OPEN, 1), (PLANES, 1), (UNEVEN_ROWS, 2)):
             with self.subTest(**sizes):
-                functions = [function for function, name, _ in allocations(statement(**sizes, threads=4)) if name == "scratch"]
-                self.assertEqual(len(functions), 1)
-                self.assertIn("_par_for_", functions[0])
+                functions = [function for function, name, _ in allocations(statement(**sizes, threads=4)) if name.startswith("scratch")]
+                self.assertEqual(len(set(functions)), loops)
+                for function in functions:
+                    self.assertIn("_par_for_", function)
 
 
 class Scratch(unittest.TestCase):
