@@ -81,6 +81,16 @@ public:
         return tile;
     }
 
+    // The row of the image that is one of the tiles' rows: first all of the first phase.
+    Expr row_of_image(const Expr &row) const {
+        const int phases = tiles_.phases, low = shape_.y.output / phases, longer = shape_.y.output % phases;
+        if (phases == 1) return row;
+        auto of = [&](const Expr &at, int rows, int first) { return at % rows * phases + at / rows + first; };
+        if (longer == 0) return of(row, low, 0);
+        const int first = longer * (low + 1);
+        return select(row < first, of(row, low + 1, 0), of(row - first, low, longer));
+    }
+
 private:
     static Expr ceil_div(const Expr &a, const Expr &b) { return simplify((a + b - 1) / b); }
 
@@ -245,10 +255,15 @@ KnownStages known_shape(Func output, Func input, const KnownWeights &weights, co
     auto first_column = [&](const Expr &strip) { return (tile.x + first_of_strip(strip)) * shape.x.stride - sizes.x.before; };
 
     // Rows of the window beside the image are left out, by one test for all outputs of a block; columns beside it read zeros.
-    const Expr first_row = tile.y * shape.y.stride - sizes.y.before;
-    auto row_of = [&](const Expr &y, const Expr &j) { return first_row + y * shape.y.stride + j * shape.y.dilation; };
+    const bool phases = tiles.phases > 1;
+    const Expr first_row = (phases ? cut.row_of_image(tile.y + s.y) : tile.y * shape.y.stride) - sizes.y.before;
+    auto row_of = [&](const Expr &y, const Expr &j) {
+        if (phases) return cut.row_of_image(tile.y + y) - sizes.y.before + j * shape.y.dilation;
+        return first_row + y * shape.y.stride + j * shape.y.dilation;
+    };
     const Expr channel = channel_of(s.block / shape.multiplier, s.lane, shape, tiles);
-    const Window window{shape.x.kernel, shape.y.kernel, shape.x.stride, shape.y.stride, shape.x.dilation, shape.y.dilation};
+    const int stride_y = phases ? 0 : shape.y.stride;  // within first_row
+    const Window window{shape.x.kernel, shape.y.kernel, shape.x.stride, stride_y, shape.x.dilation, shape.y.dilation};
     s.scratch = Func("scratch");
     s.scratch(s.lane, s.pixel, s.block, s.tile_x, s.tile_y, s.n) = undef(shape.sums);
     const Type mask_type = Int(shape.sums.bits());
@@ -473,19 +488,24 @@ KnownStages known_shape(Func output, Func input, const KnownWeights &weights, co
     };
     if (memory == OutputMemory::flat) {
         define({s.pixel});
-        output(place({at.y * shape.x.output + pixel})) = result;
+        Expr first = at.y * shape.x.output + pixel;
+        if (phases) {
+            first = cut.row_of_image(at.y + pixel / shape.x.output) * shape.x.output + pixel % shape.x.output;
+            first = unsafe_promise_clamped(first, 0, shape.x.output * shape.y.output - 1);
+        }
+        output(place({first})) = result;
         return s;
     }
     define({s.x, s.y});
     auto store = [&](const Expr &x, const Expr &y) {
         output(place({unsafe_promise_clamped(x, 0, sizes.x.output - 1), unsafe_promise_clamped(y, 0, sizes.y.output - 1)})) = result;
     };
-    if (memory == OutputMemory::dense) {
+    if (memory == OutputMemory::dense && !phases) {
         // A tile is as wide as the output or one row high, so in dense memory its pixels are neighbours: a column beyond the last is the
         // place of the next row's first.
         store(at.x + pixel, at.y);
     } else if (cut.whole_rows()) {
-        store(pixel % shape.x.output, at.y + pixel / shape.x.output);
+        store(pixel % shape.x.output, cut.row_of_image(at.y + pixel / shape.x.output));
     } else {
         // The pixel's row by a multiplication: rounded up, the reciprocal is exact for as many pixels as a tile may have.
         Func reciprocal("reciprocal");

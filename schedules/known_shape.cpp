@@ -224,7 +224,17 @@ bool fits_tiles(const KnownShape &shape, const KnownTiles &tiles) {
 bool shares_far_rows(const KnownShape &shape, const KnownTiles &tiles) {
     constexpr int near = 24 << 10;
     const double window_rows = double(shape.y.kernel) * shape.x.input * shape.channels * shape.sums.bytes();
-    return shape.y.dilation == 1 && shape.channels > tiles.lanes && (shape.x.open() || window_rows > near);
+    return (shape.y.dilation == 1 || tiles.phases > 1) && shape.channels > tiles.lanes && (shape.x.open() || window_rows > near);
+}
+
+// Rows as far apart as the window's read the same ones of the image, which pays where a tile has few beside those that it reads only once.
+// Each result's place then comes from its pixel, which as many multiplications as there are channels hide.
+int choose_phases(const KnownShape &shape, int rows_of_tile) {
+    constexpr int many_channels = 128;
+    const KnownAxis &y = shape.y;
+    if (!shape.known() || shape.channels_first || y.stride > 1 || y.output <= y.dilation) return 1;
+    const bool worth = (y.kernel - 1) * (y.dilation - 1) > 2 * rows_of_tile && shape.depthwise_channels() >= many_channels;
+    return worth ? y.dilation : 1;
 }
 
 // What a tile reads once more of the rows of its neighbours, and of the taps, in pixels of work: a line from the second-level cache takes
@@ -264,6 +274,7 @@ KnownTiles choose_tiles(const KnownShape &shape, const TileWishes &wishes, const
     const int width = shape.x.output, height = shape.y.output;
     const TileBudget budget(shape, tiles, target);
     int most_pixels = std::max(budget.bytes / pixel_bytes, budget.least_blocks * most_rows);
+    tiles.phases = choose_phases(shape, std::max(1, most_pixels / std::max(1, width)));
     // Fewer rows than the window has would read every row of the image that many times.
     if (shape.known() && target.has_feature(Target::AVX512_Skylake) && shares_far_rows(shape, tiles)) {
         most_pixels = std::max(most_pixels, std::min(2 * budget.bytes / pixel_bytes, shape.y.kernel * width));

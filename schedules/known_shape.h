@@ -76,6 +76,7 @@ struct KnownTiles {
     int lanes;                   ///< of the depthwise stage
     int together;                ///< its outputs whose accumulators are in registers at once
     int first_row, rows;         ///< of a known image, those that the tiles are of
+    int phases;                  ///< rows that lie so far apart follow each other, a dilation's, which share what they read; else 1
     int count;                   ///< of tiles, for a known image
     int most_pixels;             ///< of a tile, for an open image
     int tile_groups;             ///< threads that share the tiles, each with as many of them
