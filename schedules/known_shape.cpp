@@ -162,6 +162,12 @@ double cost_of_turned_stages(const KnownShape &shape, const KnownTiles &tiles) {
            (read * shape.channels * input + pixels * shape.filters * output) / (tiles.tile_groups * tiles.filter_groups);
 }
 
+// What it costs to turn the input that some rows read, in multiply-adds.
+double cost_of_turning(const KnownShape &shape, const KnownTiles &tiles, int rows) {
+    constexpr double value = 0.4;
+    return value * tiles.lanes * shape.y.span(rows) * shape.x.input * shape.channels;
+}
+
 constexpr int hiding = 4;  // steps of the reduction, unrolled: hides the loop's own instructions behind the multiplications
 
 // The sums of even and odd steps for a block of pixels.
@@ -338,11 +344,12 @@ KnownTiles choose_tiles(const KnownShape &shape, const TileWishes &wishes, const
         };
         share_tiles(0, 0, 0);
         const int over = height % threads;
-        if (over > 0 && over < height && over * width <= most_pixels && groups > 1 && asked == 0 && !shape.channels_first) {
+        if (over > 0 && over < height && over * width <= most_pixels && groups > 1 && asked == 0) {
             // To wait for each other and begin anew takes the threads as long as this many multiplications.
             constexpr double beginning = 4e5;
-            const double all = cost_of(over, 1).small;
-            share_tiles(over, all * panels_of_group / panels + beginning / shape.filters / shape.depthwise_channels(), all * depthwise);
+            const double all = cost_of(over, 1).small, turned = shape.channels_first ? cost_of_turning(shape, tiles, over) : 0;
+            share_tiles(over, all * panels_of_group / panels + (beginning + turned) / shape.filters / shape.depthwise_channels(),
+                        all * depthwise);
         }
         // Or each thread computes all tiles for filters of its own, and the depthwise stage again.
         const int fewest = fewest_of(height);
@@ -373,6 +380,7 @@ KnownTiles choose_tiles(const KnownShape &shape, const TileWishes &wishes, const
         const double turned = product * panels * tiles.vectors * shape.depthwise_channels() + cost_of_turned_stages(shape, tiles);
         if (wishes.form == PlaneForm::planes || (wishes.form == PlaneForm::chosen && planes->cost < turned)) {
             tiles.planes = planes->tiles;
+            tiles.over.clear(), tiles.rows = height;
             tiles.count = planes->count, tiles.tile_groups = planes->tile_groups, tiles.filter_groups = 1;
         }
     }

@@ -25,7 +25,7 @@ OPEN_WIDTH = {"height": 40, "channels": 64, "filters": 64, "dense": "false"}
 PLANES = {"height": 57, "width": 56, "channels": 32, "filters": 64, "channels_first": "true", "form": "planes"}
 TWO_HEIGHTS = {"height": 7, "width": 7, "channels": 1024, "filters": 1024}
 UNEVEN_ROWS = {"height": 9, "width": 19, "channels": 288, "filters": 288, "kernel_height": 5, "kernel_width": 5}
-
+TURNED = {"channels_first": "true", "form": "turned"}
 
 TARGETS = {"avx512": "x86-64-linux-avx512_skylake-avx512-avx2-avx-f16c-fma-sse41", "avx2": "x86-64-linux-avx2-avx-f16c-fma-sse41",
            "sse41": "x86-64-linux-sse41", "baseline": "x86-64-linux", "arm": "arm-64-linux", "wasm": "wasm-32-wasmrt-wasm_simd128"}
@@ -93,9 +93,9 @@ class Threads(unittest.TestCase):
 
     def test_share_rows_that_are_over_by_filters(self):
         for target in ("avx512", "avx2", "sse41", "arm"):
-            for threads, height in ((2, 9), (3, 7), (4, 13)):
-                with self.subTest(target=target, threads=threads):
-                    rows, filters = parallel_loops(statement(target, **{**UNEVEN_ROWS, "height": height}, threads=threads))
+            for threads, more in ((2, {"height": 9}), (3, {"height": 7}), (4, {"height": 13}), (2, TURNED)):
+                with self.subTest(target=target, threads=threads, **more):
+                    rows, filters = parallel_loops(statement(target, **{**UNEVEN_ROWS, **more}, threads=threads))
                     self.assertEqual(rows, str(threads))
                     self.assertIn(int(filters), range(2, threads + 1))
         for even in ({**UNEVEN_ROWS, "height": 10}, MANY_ROWS):
