@@ -144,7 +144,7 @@ private:
         const Expr row = y * stride + fill.taps.y;
         if (rows != Rows::inside) fill.taps.where(row >= first_row && row <= last_row);
         const Expr inside = clamp((first_row + stride - 1) / stride, 0, height);
-        const Expr below = clamp((last_row - kernel + stride) / stride, inside, height);
+        const Expr below = clamp((last_row + 1 - kernel + stride) / stride, inside, height);
         const Expr begin = rows == Rows::inside ? inside : rows == Rows::below ? below : Expr(0);
         const Expr end = rows == Rows::above ? inside : rows == Rows::inside ? below : height;
         auto image = [&](const Expr &column, const Expr &row) {

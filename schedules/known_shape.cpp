@@ -363,6 +363,9 @@ KnownTiles choose_tiles(const KnownShape &shape, const TileWishes &wishes, const
     }
     auto finish = [&](KnownTiles &part) {
         const int highest = ceil_div(part.rows, part.count);
+        // A tile of one row is inside or not as a whole. With loops for both, several groups of threads read columns beside the image as if
+        // they were inside it (seen on arm-64: 8×40 960→160 with two).
+        part.border_apart = part.border_apart && highest > 1;
         part.together = wishes.together > 0 ? wishes.together : std::min(width, strip_of(width, target));
         part.pixel_pitch = pixel_pitch(width * highest, part.lanes * shape.sums.bytes());
         choose_band(part, shape, highest);

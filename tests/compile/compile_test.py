@@ -735,6 +735,18 @@ class Targets(Compile):
             with self.subTest(case):
                 self.golden(case, "--target", "arm-64-linux", *options, subfolder=case, compiler=ARM_COMPILER, runner=[*ARM_RUNNER, "max"])
 
+    def test_arm_knows_the_border_in_tiles_of_one_row(self):
+        self.require(ARM_COMPILER[0], ARM_RUNNER[0])
+        config, weights = layers.random_layer(1, 960, 160, padding="same")
+        for height in (8, 5):
+            with self.subTest(height=height):
+                tensor = np.random.default_rng(2).standard_normal((1, height, 40, 960), np.float32)
+                layer = [*config_options(self.folder / "in", config, weights), "--input-shape", f"1,{height},40,960"]
+                out = self.folder / str(height)
+                manifest = compile_layer(*layer, "--target", "arm-64-linux", "--threads", "2", output=out)
+                found = compute(program(out, manifest["name"], compiler=ARM_COMPILER), tensor, (1, height, 40, 160), [*ARM_RUNNER, "max"])
+                self.expect_close(found, reference(config, weights, tensor), height)
+
     def test_arm_sve2_is_taken_only_when_forced(self):
         self.require(ARM_COMPILER[0], ARM_RUNNER[0])
         config, weights = layers.random_layer(1, 4, 8)
